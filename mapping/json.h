@@ -1,0 +1,32 @@
+// The DICOM JSON Model ⇄ DataSet. PS3.18, Annex F; rules D.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "mapping/data_set.h"
+#include "mapping/result.h"
+
+namespace mapping {
+
+struct JsonLimits {
+  std::size_t max_bytes = 64u << 20;  ///< of the text
+};
+
+/// Reads one data set: an object, or an array of exactly one object (rule B10).
+/// Faults name the attribute path and what was expected there, never a value.
+Result<DataSet> read_json(std::string_view text, const JsonLimits& limits = {});
+
+/// Reads an array of data sets, or one bare object, and hands each on; stops when on_data_set
+/// returns false. Returns how many were handed on. Data sets before a fault were handed on.
+Result<std::size_t> read_json_array(std::string_view text,
+                                    const std::function<bool(DataSet&&)>& on_data_set,
+                                    const JsonLimits& limits = {});
+
+/// Appends the data set as a JSON object, members ascending. (0008,0005) stands in it as
+/// ISO_IR 192 where a value is not ASCII (rule D17).
+/// Fault: a floating point value that JSON cannot hold (rule D10); out is then as it was.
+Result<bool> write_json(DataSetView data_set, std::string& out);
+
+}  // namespace mapping
