@@ -1,0 +1,73 @@
+// The DIMSE front: this gateway as an SCP of the Modality Worklist and of the Modality Performed
+// Procedure Step. Turns commands that arrive into calls of the two services and their outcomes into
+// responses. PS3.4, Annexes F and K; PS3.7. Knows no backend: the router names the services.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mapping/character_set.h"
+#include "mapping/log.h"
+#include "mapping/result.h"
+#include "mapping/services.h"
+
+namespace dimse {
+
+/// What differs for one calling AE title.
+struct Modality {
+  std::string ae_title;
+  std::string host;  ///< numeric address or name it must come from; empty = any
+  std::optional<mapping::CharacterSet> character_set;         ///< to answer in
+  std::optional<mapping::CharacterSet> assume_character_set;  ///< of text that declares none
+  /// Its own AE title becomes the Scheduled Station AE Title key where it sends none.
+  bool station_filter = false;
+};
+
+struct ScpOptions {
+  std::string ae_title = "MODGATE";
+  std::string bind = "0.0.0.0";  ///< numeric IPv4 or IPv6 address; "::" takes both
+  std::uint16_t port = 11112;    ///< 0 = any free port
+  bool any_called_ae_title = false;
+  bool known_modalities_only = false;
+  std::vector<Modality> modalities;
+  std::size_t max_associations = 200;
+  std::chrono::milliseconds acse_timeout{30'000};   ///< until the whole A-ASSOCIATE-RQ is here
+  std::chrono::milliseconds dimse_timeout{60'000};  ///< for a message that has begun, and to send
+  std::chrono::milliseconds idle_timeout{300'000};  ///< without a request
+  /// What a service may take for one transaction (Context::deadline).
+  std::chrono::milliseconds transaction_timeout{60'000};
+  std::uint32_t max_pdu_bytes = 131072;        ///< 4096 to 131072
+  std::size_t max_data_set_bytes = 16u << 20;  ///< of a request; more is answered by an abort
+};
+
+/// Serves until stopped. start and stop from one thread; everything else happens on its own
+/// threads, which are all gone when stop returns.
+class Scp {
+ public:
+  /// router: asked once for every association, after its calling AE title is known.
+  Scp(ScpOptions options, mapping::Router router, mapping::Log log);
+  ~Scp();  ///< stops without grace
+  Scp(const Scp&) = delete;
+  Scp& operator=(const Scp&) = delete;
+
+  /// Listens and returns the port. Fault: the address cannot be bound.
+  mapping::Result<std::uint16_t> start();
+
+  /// Stops accepting, ends idle associations, lets operations that run end until the grace is
+  /// over, then cuts their connections and waits for their services to return.
+  void stop(std::chrono::milliseconds grace);
+
+  /// Associations that are open now.
+  std::size_t associations() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dimse
