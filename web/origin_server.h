@@ -1,0 +1,61 @@
+// FRONT: this gateway as an origin server. Turns the requests of PS3.18, chapters 14 and 15
+// (Supplement 246), into calls of the two services, and their outcomes into HTTP answers.
+// Sockets and framing are connection_front's; how DIMSE and HTTP statuses relate is
+// mapping/status'; who answers is the router's.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "mapping/log.h"
+#include "mapping/result.h"
+#include "mapping/services.h"
+
+namespace web {
+
+struct OriginServerOptions {
+  std::string bind = "0.0.0.0";       ///< numeric IPv4 or IPv6 address
+  std::uint16_t port = 8081;          ///< 0 = any free one
+  std::string base_path = "/";        ///< absolute path in front of the resources
+  std::size_t max_connections = 256;  ///< further ones get 503 and are closed
+  std::size_t max_body_bytes = 4u << 20;
+  std::size_t max_response_bytes = 64u << 20;  ///< a longer Search result is 413
+  std::uint64_t count_cap = 1000;  ///< after a full page: further matches counted for the Warning
+  std::chrono::milliseconds count_cap_milliseconds{500};  ///< … but no longer than this
+  int no_match_status = 204;                              ///< or 200 with an empty list. rule J4
+  bool gateway_status_codes = false;                ///< 502 and 504 where the upstream is at fault
+  std::size_t workers = 16;                         ///< requests that run at the same time
+  std::chrono::milliseconds head_timeout{10'000};   ///< for the whole head, from its first byte
+  std::chrono::milliseconds body_timeout{30'000};   ///< for the whole body
+  std::chrono::milliseconds idle_timeout{60'000};   ///< of a kept-alive connection
+  std::chrono::milliseconds write_timeout{30'000};  ///< for the whole answer to be taken
+  std::chrono::milliseconds transaction_timeout{60'000};  ///< deadline of a service call
+};
+
+/// One listening origin server. start and stop once each, from one thread; stop may be left to the
+/// destructor. The services of the router must outlive it.
+class OriginServer {
+ public:
+  OriginServer(OriginServerOptions options, mapping::Router router, mapping::Log log);
+  ~OriginServer();
+  OriginServer(const OriginServer&) = delete;
+  OriginServer& operator=(const OriginServer&) = delete;
+
+  /// Listens and serves from threads of its own. Returns the port really used.
+  /// Fault: an option that makes no sense, or an address that cannot be bound.
+  mapping::Result<std::uint16_t> start();
+
+  /// Stops accepting and ends idle connections at once; requests that run have grace to finish,
+  /// then their connections are closed and their cancellation fires. Returns when no thread of
+  /// this server runs any more.
+  void stop(std::chrono::milliseconds grace);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace web

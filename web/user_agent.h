@@ -1,0 +1,63 @@
+// BACKEND: this gateway as a user agent. Answers the two services by GET and POST on the base URI
+// of an origin server. PS3.18, chapters 14 and 15 (Supplement 246).
+// Which DIMSE status an HTTP status is stands in mapping/status; here are the careful cases around
+// it: pages, redirects, stale connections, answers that never came.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "mapping/log.h"
+#include "mapping/result.h"
+#include "mapping/services.h"
+
+namespace web {
+
+struct UserAgentOptions {
+  std::string base_uri;                              ///< http://host[:port][/path]
+  std::size_t max_connections = 8;                   ///< further callers wait for a free one
+  std::chrono::milliseconds connect_timeout{5'000};  ///< DNS aside
+  std::chrono::milliseconds response_timeout{
+      30'000};                     ///< from the last byte sent to the whole head
+  std::uint64_t page_size = 1000;  ///< matches asked for at a time
+  bool update_path = false;  ///< Update as POST …/{uid}/update instead of …/{uid}?update. rule J1
+  std::size_t max_response_bytes = 64u << 20;  ///< of one answer's body, decompressed
+};
+
+/// Safe from any thread; every call takes a connection of its own from the pool.
+class UserAgent : public mapping::WorklistService, public mapping::MppsService {
+ public:
+  /// Whether make would succeed. Fault: what is wrong with which option.
+  static mapping::Result<bool> check(const UserAgentOptions& options);
+  /// Opens no connection yet.
+  static mapping::Result<std::unique_ptr<UserAgent>> make(UserAgentOptions options,
+                                                          mapping::Log log);
+  ~UserAgent() override;
+  UserAgent(const UserAgent&) = delete;
+  UserAgent& operator=(const UserAgent&) = delete;
+
+  /// GET modality-scheduled-procedure-steps, page after page until the server has no more.
+  /// Matches are handed on when their page is there as a whole.
+  mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
+                          const mapping::Context& context) override;
+  /// POST modality-performed-procedure-steps/{uid}. An answer that did not come is settled by a
+  /// Retrieve before the Create is repeated, once. mapping.md, 2b.
+  mapping::Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
+                          const mapping::Context& context) override;
+  /// POST …/{uid}?update, or …/{uid}/update. Settled likewise. mapping.md, 3b.
+  mapping::Outcome update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
+                          const mapping::Context& context) override;
+  /// GET …/{uid}?includefield=…. 0x0001 if an attribute that was asked for is not in the answer.
+  mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
+                            mapping::DataSet& found, const mapping::Context& context) override;
+
+ private:
+  class Impl;
+  explicit UserAgent(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace web
