@@ -3,7 +3,9 @@
 // docs/status-mapping.md and the conformance statement.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -22,11 +24,15 @@ struct HttpAnswer {
 
 /// What to_http needs to know besides the outcome.
 struct HttpAnswerOptions {
-  bool gateway_status_codes = false;    ///< 502 / 504 where the upstream is at fault (5a)
-  std::size_t matches = 0;              ///< Search: matches received before the outcome
-  bool cancelled_by_us = false;         ///< Search: a page was full; the outcome is no failure
+  bool gateway_status_codes = false;       ///< 502 / 504 where the upstream is at fault (5a)
+  std::size_t matches = 0;                 ///< Search: matches received before the outcome
+  bool cancelled_by_us = false;            ///< Search: a page was full; the outcome is no failure
   bool optional_keys_unsupported = false;  ///< Search: a match came with FF01
-  int no_match_status = 204;            ///< Search: 204 or 200
+  int no_match_status = 204;               ///< Search: 204 or 200
+  /// Search: of the matches, how many the answer holds after offset and limit; nothing = all.
+  std::optional<std::size_t> results{};
+  /// Retrieve: whether an Attribute List came with the outcome; nothing = where it is good.
+  std::optional<bool> attribute_list{};
 };
 
 /// mapping.md 1a, 2a, 3a, 4a and 5a. Never 2xx unless the outcome is good (or cancelled by us).
@@ -37,6 +43,12 @@ HttpAnswer to_http(Transaction transaction, const Outcome& outcome,
 /// server, with an Error Comment such as "HTTP 409 Conflict". Codes not in the table go by their
 /// first digit. Careful cases (redirects, repeats, verification by Retrieve) are the user agent's.
 Outcome from_http(Transaction transaction, int http_status);
+
+/// What a Warning header of a 2xx answer means (mapping.md 1b, 2b, 4b): 0116 for "... with
+/// modifications"; 0107, for Retrieve 0001, for "... optional Attributes are not supported"; for
+/// Search FF01 where keys or matching were not supported. 0000, for Search FF00, for any other
+/// text, which is for the log only.
+std::uint16_t from_warning(Transaction transaction, std::string_view warning);
 
 /// The registered reason phrase, or a general one for the class.
 std::string_view reason_phrase(int http_status);
@@ -57,13 +69,25 @@ ResponseFields response_fields(Transaction transaction, std::uint16_t dimse_stat
 /// The rows, for documents and tests.
 struct DimseToHttpRow {
   Transaction transaction;
-  std::uint16_t first, last;  ///< DIMSE status words, inclusive
+  std::uint16_t first, last;   ///< DIMSE status words, inclusive
   std::string_view condition;  ///< what else must hold; empty = nothing
   int http;
   bool retry_after;
   std::string_view why;
+  std::string_view warning;  ///< text of the Warning header; empty = none
 };
+/// The first row that fits counts; the last one of each transaction fits every word.
 std::span<const DimseToHttpRow> dimse_to_http_rows();
+
+/// mapping.md 5a: an outcome that is unreachable or unknown goes by its event, not by its status.
+struct NetworkEventRow {
+  NetworkEvent event;
+  int http;
+  int gateway_http;  ///< with gateway_status_codes
+  bool retry_after;
+  std::string_view why;
+};
+std::span<const NetworkEventRow> network_event_rows();
 
 struct HttpToDimseRow {
   Transaction transaction;
@@ -71,6 +95,7 @@ struct HttpToDimseRow {
   std::uint16_t dimse;
   std::string_view why;
 };
+/// The first row that fits counts; the last one of each transaction fits every code.
 std::span<const HttpToDimseRow> http_to_dimse_rows();
 
 }  // namespace mapping
