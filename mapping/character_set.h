@@ -2,7 +2,7 @@
 // Single-byte sets and ISO_IR 192; code extensions are refused for now.
 #pragma once
 
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,6 +32,9 @@ class CharacterSet {
   bool decode(std::string_view encoded, std::string& out) const;
   /// Appends UTF-8 text in this set. False if it does not hold a character; out is then as it was.
   bool encode(std::string_view utf_8, std::string& out) const;
+
+  /// Every set, the default repertoire first, then single-byte sets, ISO_IR 192 last.
+  static std::span<const CharacterSet> smallest_first();
 
   bool operator==(const CharacterSet&) const = default;
 

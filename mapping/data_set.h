@@ -100,9 +100,7 @@ class DataSetView {
   explicit DataSetView(std::string_view canonical) : bytes_(canonical) {}
 
   Iterator begin() const { return {bytes_.data(), bytes_.data() + bytes_.size()}; }
-  Iterator end() const {
-    return {bytes_.data() + bytes_.size(), bytes_.data() + bytes_.size()};
-  }
+  Iterator end() const { return {bytes_.data() + bytes_.size(), bytes_.data() + bytes_.size()}; }
   bool empty() const { return bytes_.empty(); }
   std::string_view bytes() const { return bytes_; }
 
@@ -167,10 +165,10 @@ class DataSetBuilder {
 
  private:
   struct Frame {
-    std::size_t start = 0;   ///< where its elements begin in bytes_
-    Tag last;                ///< the last tag added
-    bool any = false;        ///< an element was added
-    bool ascending = true;   ///< so far
+    std::size_t start = 0;  ///< where its elements begin in bytes_
+    Tag last;               ///< the last tag added
+    bool any = false;       ///< an element was added
+    bool ascending = true;  ///< so far
   };
   bool note(Tag tag);
   void header(Tag tag, Vr vr, std::uint32_t length);
@@ -178,8 +176,9 @@ class DataSetBuilder {
   void fail(Fault::Kind kind, std::string what);
 
   std::string bytes_;
-  std::vector<Frame> frames_;             ///< open data sets: the root and open items
+  std::vector<Frame> frames_;              ///< open data sets: the root and open items
   std::vector<std::size_t> open_lengths_;  ///< where the lengths of open sequences and items stand
+  Tag root_tag_;                           ///< the top-level element being written, for faults
   std::optional<Fault> fault_;
 };
 

@@ -10,19 +10,22 @@
 
 namespace mapping {
 
-struct JsonLimits {
+struct JsonReadOptions {
   std::size_t max_bytes = 64u << 20;  ///< of the text
+  /// Refuse values that break the length or character rules of their VR (rule D19): right for the
+  /// body of a request, too strict for what a server answers.
+  bool enforce_vr_limits = false;
 };
 
 /// Reads one data set: an object, or an array of exactly one object (rule B10).
 /// Faults name the attribute path and what was expected there, never a value.
-Result<DataSet> read_json(std::string_view text, const JsonLimits& limits = {});
+Result<DataSet> read_json(std::string_view text, const JsonReadOptions& options = {});
 
 /// Reads an array of data sets, or one bare object, and hands each on; stops when on_data_set
 /// returns false. Returns how many were handed on. Data sets before a fault were handed on.
 Result<std::size_t> read_json_array(std::string_view text,
                                     const std::function<bool(DataSet&&)>& on_data_set,
-                                    const JsonLimits& limits = {});
+                                    const JsonReadOptions& options = {});
 
 /// Appends the data set as a JSON object, members ascending. (0008,0005) stands in it as
 /// ISO_IR 192 where a value is not ASCII (rule D17).

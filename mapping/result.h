@@ -21,7 +21,7 @@ struct Fault {
     too_large,      ///< a limit on size or depth was reached
   };
   Kind kind = Kind::malformed;
-  std::string what;              ///< one sentence, in English, without a full stop
+  std::string what;               ///< one sentence, in English, without a full stop
   std::vector<Tag> attributes{};  ///< the top-level attributes at fault, where known
 };
 

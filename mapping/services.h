@@ -72,8 +72,7 @@ class WorklistService {
   virtual ~WorklistService() = default;
   /// Success (0000) only after the peer said that it sent every match, or on_match returned false.
   /// Blocks at most until context.deadline.
-  virtual Outcome search(const Search& search, const OnMatch& on_match,
-                         const Context& context) = 0;
+  virtual Outcome search(const Search& search, const OnMatch& on_match, const Context& context) = 0;
 };
 
 /// PS3.4, Annex F / PS3.18, chapter 15. Safe from any thread.
@@ -85,8 +84,7 @@ class MppsService {
   /// N-CREATE / Create.
   virtual Outcome create(const Uid& mpps, const DataSet& attributes, const Context& context) = 0;
   /// N-SET / Update. Sequences replace the stored ones whole (rule F21).
-  virtual Outcome update(const Uid& mpps, const DataSet& modifications,
-                         const Context& context) = 0;
+  virtual Outcome update(const Uid& mpps, const DataSet& modifications, const Context& context) = 0;
   /// N-GET / Retrieve. attributes: top-level tags; empty asks for all. found: replaced where the
   /// outcome is good, and may hold more than was asked for; untouched otherwise.
   virtual Outcome retrieve(const Uid& mpps, const AttributeList& attributes, DataSet& found,
