@@ -32,7 +32,7 @@ constexpr std::array<SetName, 14> sets{{
     {"ISO_IR 148", "ISO-8859-9"},
     {"ISO_IR 203", "ISO-8859-15"},
     {"ISO_IR 166", "TIS-620"},
-    {"ISO_IR 13", "JIS_X0201"},
+    {"ISO_IR 13", "SHIFT_JIS"},  // its single bytes are JIS X 0201, which glibc lacks
     {"ISO_IR 192", nullptr},
 }};
 constexpr int default_repertoire = 0;
