@@ -15,7 +15,8 @@ namespace mapping {
 using AttributePath = std::vector<Tag>;
 
 /// Reads tags and keywords joined by dots. Every element but the last must be a sequence.
-/// Fault: names the element that is neither eight hexadecimal digits nor a keyword of PS3.6.
+/// Fault: names the element that is neither eight hexadecimal digits nor a keyword of PS3.6 (unless
+/// it looks like a value), or says that there are more levels than a data set may have.
 Result<AttributePath> parse_attribute_path(std::string_view text);
 
 /// Upper-case tags joined by dots.

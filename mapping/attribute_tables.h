@@ -1,4 +1,5 @@
-// The attribute tables of PS3.4, compiled in from mapping/attributes/*.csv at build time.
+// The attribute tables of PS3.4, compiled in from mapping/attributes/*.csv at build time. The rows
+// for "all other attributes of the module" name no attribute and are left out.
 #pragma once
 
 #include <span>
