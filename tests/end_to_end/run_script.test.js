@@ -1,0 +1,71 @@
+// scripts/run.sh shows what it says: the real answers of the real peers, in both directions.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { after, test } from 'node:test';
+import { House, until } from './support/house.js';
+import { modgateBinary } from './support/modgate.js';
+
+const house = new House();
+after(() => house.close());
+
+const script = new URL('../../scripts/run.sh', import.meta.url).pathname;
+const env = { MODGATE_BINARY: modgateBinary, TMPDIR: house.directory };
+const leftovers = () => fs.readdirSync(house.directory);
+
+test('run.sh --once prints a Search, a C-FIND and a step with their real answers, and cleans up', async () => {
+  const { code, stdout, stderr } = await house.run('bash', [script, '--once'], { env, limit: 60000 });
+  assert.equal(code, 0, stdout + stderr);
+
+  assert.match(stdout, /^ready dimse=127\.0\.0\.1:\d+ web=127\.0\.0\.1:\d+$/m);
+
+  // HTTP → DIMSE: the one item of DCMTK's worklist with this accession number
+  const search = stdout.match(/^\$ curl .*AccessionNumber=00000'?\n(\[.*\])$/m);
+  assert.ok(search, stdout);
+  const [item, ...more] = JSON.parse(search[1]);
+  assert.equal(more.length, 0);
+  assert.deepEqual(item['00100010'], { vr: 'PN', Value: [{ Alphabetic: 'VIVALDI^ANTONIO' }] });
+  assert.deepEqual(item['00400100'].Value[0]['00400001'], { vr: 'AE', Value: ['AA32', 'AA33'] });
+
+  // DIMSE → HTTP → DIMSE: the three items for VIVALDI*
+  const find = stdout.slice(stdout.indexOf('$ findscu'), stdout.indexOf('== a performed procedure step'));
+  assert.equal([...find.matchAll(/\(0010,0010\) PN \[VIVALDI\^ANTONIO *\]/g)].length, 3, find);
+  assert.deepEqual([...find.matchAll(/\(0008,0060\) CS \[(\w\w) *\]/g)].map((match) => match[1]).sort(), ['CR', 'CT', 'MR']);
+
+  // the performed step: created, updated, retrieved
+  assert.match(stdout, /^201 http:\S*\/modality-performed-procedure-steps\/2\.25\.\d+$/m);
+  assert.match(stdout, /^200 *$/m);
+  const step = JSON.parse(stdout.match(/^\$ curl .*performed-procedure-steps\/2\.25\.\d+\n(\[.*\])$/m)[1])[0];
+  assert.deepEqual(step['00400252'], { vr: 'CS', Value: ['COMPLETED'] });
+  assert.deepEqual(step['00100010'], { vr: 'PN', Value: [{ Alphabetic: 'VIVALDI^ANTONIO' }] });
+  assert.equal(step['00400340'].Value.length, 1);
+
+  assert.deepEqual(leftovers(), []);
+});
+
+test('run.sh stays up until Ctrl-C, and takes its programs with it', async () => {
+  const child = house.spawn('run.sh', 'bash', [script], { env });
+  await child.waitFor(/To try:/, { stream: 'stdout', limit: 60000 });
+  const programs = fs.readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid))
+    .filter((pid) => {
+      try {
+        return fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')[1] === String(child.pid);
+      } catch {
+        return false; // it has ended meanwhile
+      }
+    });
+  assert.equal(programs.length, 3, 'wlmscpfs, the MPPS SCP and modgate');
+  child.signal('SIGINT');
+  assert.deepEqual(await child.stop(), { code: 0, signal: null }, child.stdout + child.stderr);
+  await until(5000, 'its programs to be gone', () => programs.every((pid) => !fs.existsSync(`/proc/${pid}`)));
+  assert.deepEqual(leftovers(), []);
+});
+
+test('run.sh with a modgate that does not start says why, and leaves nothing behind', async () => {
+  const { code, stderr } = await house.run('bash', [script, '--once'], {
+    env: { ...env, MODGATE_BINARY: 'false' }, limit: 60000,
+  });
+  assert.equal(code, 1);
+  assert.match(stderr, /modgate did not start/);
+  assert.deepEqual(leftovers(), []);
+});

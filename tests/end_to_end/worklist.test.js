@@ -1,0 +1,223 @@
+// The worklist over real wires: every question is put to DCMTK's wlmscpfs directly, and to the same
+// wlmscpfs through two gateways (findscu → A: DIMSE front → HTTP → B: web front → C-FIND → wlmscpfs).
+// Both must give the same items. Rules A13, A20, A29, F8, G10.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { dump2dcm, exampleDumps, findscu, readFiles, startWlmscpfs, withoutCharacterSet } from './support/dcmtk.js';
+import { House } from './support/house.js';
+import { get } from './support/http.js';
+import { expectNoPatientData, startChain } from './support/modgate.js';
+
+const house = new House();
+let ris; // wlmscpfs
+let chain; // in front of the worklist OFFIS
+let umlauts; // in front of the worklist UMLAUTS
+
+// DCMTK's own items with German names in Latin-1.
+const names = ['MÜLLER^JÖRG', 'MÜLLER^ÄNNE', 'GROß^RENÉE', 'SMITH^JOHN'];
+const itemsWithUmlauts = () =>
+  exampleDumps('wlistdb/OFFIS')
+    .slice(0, names.length)
+    .map(({ text }, index) => text.replace(/\(0010,0010\) PN .*/, `(0010,0010) PN [${names[index]}]`));
+
+before(async () => {
+  const worklists = { OFFIS: exampleDumps('wlistdb/OFFIS').map(({ text }) => text), UMLAUTS: itemsWithUmlauts() };
+  ris = await startWlmscpfs(house, worklists);
+  chain = await startChain(house, { worklist: { ...ris, aeTitle: 'OFFIS' } });
+  umlauts = await startChain(house, { worklist: { ...ris, aeTitle: 'UMLAUTS' } });
+});
+after(() => house.close());
+
+/// Puts one question both ways: { direct, through } as findscu gives them.
+async function askBoth(identifier, { worklist = 'OFFIS', options } = {}) {
+  const through = worklist === 'OFFIS' ? chain : umlauts;
+  return {
+    direct: await findscu(house, { ...ris, aeTitle: worklist }, identifier, { options }),
+    through: await findscu(house, through.a.dimse, identifier, { options }),
+  };
+}
+
+function expectSame({ direct, through }) {
+  assert.equal(through.status, direct.status, `final status; Error Comment: ${through.errorComment}`);
+  assert.deepEqual(through.responses.map(withoutCharacterSet), direct.responses.map(withoutCharacterSet));
+}
+
+/// Nothing that the identifier did not ask for, at any level. An empty sequence or item asks for all
+/// of it (PS3.4, C.2.2.2.6).
+function expectOnlyWhatWasAsked(asked, given, where = '') {
+  for (const [tag, { vr, value }] of Object.entries(given)) {
+    if (tag === '00080005') continue; // says how the text is written; allowed by K.4.1.1.3.2
+    assert.ok(asked[tag], `${where}${tag} was not asked for`);
+    const item = asked[tag].value?.[0];
+    if (vr !== 'SQ' || !item || Object.keys(item).length === 0) continue;
+    for (const inner of value) expectOnlyWhatWasAsked(item, inner, `${where}${tag}.`);
+  }
+}
+
+function expectCharacterSetOnlyIfNeeded(dataSet, where = '') {
+  const text = JSON.stringify(withoutCharacterSet(dataSet));
+  if (/^[\x00-\x7f]*$/.test(text)) {
+    assert.ok(!dataSet['00080005'], `${where}(0008,0005) although all is ASCII`);
+  }
+}
+
+describe('each of the example queries of DCMTK gets from two gateways what it gets from wlmscpfs', () => {
+  // So that nobody compares nothing with nothing: seven of the thirteen ask for stations that DCMTK's
+  // example items do not have.
+  const expected = [10, 10, 0, 10, 0, 6, 0, 0, 0, 0, 10, 10, 0];
+
+  test('there are thirteen', () => assert.equal(exampleDumps('wlistqry').length, expected.length));
+
+  for (const [index, { name, text }] of exampleDumps('wlistqry').entries()) {
+    test(`${name}: same items, same order, same values, nothing that was not asked for`, async () => {
+      const identifier = await dump2dcm(house, text);
+      const answers = await askBoth(identifier);
+      assert.equal(answers.direct.status, 0, answers.direct.output);
+      assert.equal(answers.direct.responses.length, expected[index], 'items in the example worklist');
+      expectSame(answers);
+      const [asked] = await readFiles(house, [identifier]);
+      for (const response of answers.through.responses) {
+        expectOnlyWhatWasAsked(asked, response);
+        expectCharacterSetOnlyIfNeeded(response);
+      }
+    });
+  }
+});
+
+describe('matching keys narrow the worklist as they do without gateways', () => {
+  const step = (...keys) => `(0010,0010) PN []\n(0010,0020) LO []\n(0040,0100) SQ\n(fffe,e000) -\n(0008,0060) CS ${
+    keys[0] ?? '[]'}\n(0040,0001) AE ${keys[1] ?? '[]'}\n(0040,0002) DA ${keys[2] ?? '[]'}\n(0040,0003) TM ${
+    keys[3] ?? '[]'}\n(0040,0009) SH []\n(fffe,e00d) -\n(fffe,e0dd) -\n`;
+  const table = [
+    ['single value: Modality CT', step('[CT]'), 4],
+    ['a value that several stations share', step('[]', '[AA32]'), 2],
+    ['a date range', step('[]', '[]', '[19951001-19951231]'), undefined],
+    ['an open date range', step('[]', '[]', '[19960101-]'), undefined],
+    ['a date and a time range, combined (F4)', step('[]', '[]', '[19950101-19961231]', '[120000-180000]'), undefined],
+    ['a wildcard in a name', step().replace('PN []', 'PN [VIV*]'), 3],
+    ['a name in other letters', step().replace('PN []', 'PN [vivaldi^antonio]'), undefined],
+    ['a question mark', step().replace('LO []', 'LO [AV?5674]'), undefined],
+    ['a list of UIDs (A7)',
+      `(0010,0010) PN []\n(0020,000d) UI [1.2.276.0.7230010.3.2.101\\1.2.276.0.7230010.3.2.105]\n`, undefined],
+    ['a sequence without items', '(0010,0010) PN []\n(0040,0100) SQ\n(fffe,e0dd) -\n', 10],
+    ['no step sequence at all', '(0010,0010) PN []\n(0020,000d) UI []\n', 10],
+    ['a key of no worklist attribute (A22)', '(0010,0010) PN []\n(0008,0081) ST []\n', undefined],
+    ['a station nobody has', step('[]', '[NOWHERE]'), 0],
+  ];
+  for (const [name, text, count] of table) {
+    test(`${name}`, async () => {
+      const identifier = await dump2dcm(house, text);
+      const answers = await askBoth(identifier);
+      if (count !== undefined) assert.equal(answers.direct.responses.length, count, answers.direct.output);
+      expectSame(answers);
+      const [asked] = await readFiles(house, [identifier]);
+      for (const response of answers.through.responses) expectOnlyWhatWasAsked(asked, response);
+    });
+  }
+});
+
+describe('transfer syntaxes', () => {
+  for (const [name, option, accepted] of [
+    ['implicit little endian', '-xi', /Accepted Transfer Syntax: +=LittleEndianImplicit/],
+    ['explicit little endian', '-xe', /Accepted Transfer Syntax: +=LittleEndianExplicit/],
+  ]) {
+    test(`a modality that proposes ${name} gets its items in it (H4)`, async () => {
+      const query = exampleDumps('wlistqry').find((dump) => dump.name === 'wlistqry11');
+      const answers = await askBoth(await dump2dcm(house, query.text), { options: [option] });
+      assert.match(answers.through.output, accepted);
+      assert.equal(answers.through.responses.length, 10);
+      expectSame(answers);
+    });
+  }
+});
+
+describe('names that are not ASCII', () => {
+  const all = '(0010,0010) PN []\n(0010,0020) LO []\n';
+
+  test('arrive whole from a RIS that writes Latin-1, in a character set that says so (G2, G10)', async () => {
+    const answers = await askBoth(await dump2dcm(house, all), { worklist: 'UMLAUTS' });
+    expectSame(answers);
+    assert.deepEqual(answers.through.responses.map((item) => item['00100010'].value).sort(), [...names].sort());
+    answers.through.responses.forEach((item) => expectCharacterSetOnlyIfNeeded(item));
+  });
+
+  test('can be asked for in Latin-1 (A30, G10)', async () => {
+    const text = '(0008,0005) CS [ISO_IR 100]\n(0010,0010) PN [MÜLLER*]\n(0010,0020) LO []\n';
+    const answers = await askBoth(await dump2dcm(house, text), { worklist: 'UMLAUTS' });
+    assert.equal(answers.direct.responses.length, 2, answers.direct.output);
+    expectSame(answers);
+  });
+
+  test('can be asked for in UTF-8, and find what the RIS keeps in Latin-1', async () => {
+    const name = Buffer.from('MÜLLER^JÖRG', 'utf8').toString('latin1');
+    const text = `(0008,0005) CS [ISO_IR 192]\n(0010,0010) PN [${name}]\n(0010,0020) LO []\n`;
+    const { status, responses, errorComment } = await findscu(house, umlauts.a.dimse, await dump2dcm(house, text));
+    assert.equal(status, 0, errorComment);
+    assert.deepEqual(responses.map((item) => item['00100010'].value), ['MÜLLER^JÖRG']);
+  });
+
+  test('can be asked for on the web', async () => {
+    const path = `/modality-scheduled-procedure-steps?PatientName=${encodeURIComponent('MÜLLER^JÖRG')}`;
+    const answer = await get(umlauts.b, path);
+    assert.equal(answer.status, 200, answer.body);
+    const found = answer.json();
+    assert.deepEqual(found.map((item) => item['00100010'].Value), [[{ Alphabetic: 'MÜLLER^JÖRG' }]]);
+  });
+});
+
+describe('the worklist on the web front', () => {
+  const steps = '/modality-scheduled-procedure-steps';
+
+  test('Search by a step attribute gives the steps as an array in application/dicom+json (B10)', async () => {
+    const answer = await get(chain.b, `${steps}?00400100.00080060=CT`);
+    assert.equal(answer.status, 200, answer.body);
+    assert.match(answer.headers['content-type'], /^application\/dicom\+json/);
+    assert.equal(answer.json().length, 4);
+    for (const item of answer.json()) {
+      assert.equal(item['00400100'].Value.length, 1);
+      assert.deepEqual(item['00400100'].Value[0]['00080060'], { vr: 'CS', Value: ['CT'] });
+      assert.deepEqual(Object.keys(item), Object.keys(item).sort(), 'members ascending (D2)');
+    }
+  });
+
+  test('tags and keywords, one path or mixed, ask the same (A3, A4)', async () => {
+    const answers = await Promise.all(
+      ['00400100.00080060', 'ScheduledProcedureStepSequence.Modality', '00400100.Modality'].map((path) =>
+        get(chain.b, `${steps}?${path}=MR`)),
+    );
+    assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200]);
+    assert.equal(answers[1].body, answers[0].body);
+    assert.equal(answers[2].body, answers[0].body);
+  });
+
+  test('Search without a match is 204 without a body (J4)', async () => {
+    const answer = await get(chain.b, `${steps}?00400100.00080060=ZZ`);
+    assert.equal(answer.status, 204);
+    assert.equal(answer.body, '');
+    assert.equal(answer.headers['content-type'], undefined);
+  });
+
+  test('pages join to the whole list, in the same order, and say what remains (A18, A19)', async () => {
+    const whole = (await get(chain.b, steps)).json();
+    assert.equal(whole.length, 10);
+    const pages = [];
+    for (let offset = 0; offset < 10; offset += 4) {
+      const page = await get(chain.b, `${steps}?limit=4&offset=${offset}`);
+      assert.equal(page.status, 200, page.body);
+      const remaining = 10 - offset - page.json().length;
+      if (remaining) assert.match(page.headers.warning, new RegExp(`There are ${remaining} additional results`));
+      else assert.equal(page.headers.warning, undefined);
+      pages.push(...page.json());
+    }
+    assert.deepEqual(pages.map((item) => item['0020000D']), whole.map((item) => item['0020000D']));
+    assert.equal((await get(chain.b, `${steps}?limit=4&offset=10`)).status, 204);
+  });
+});
+
+test('the logs of the gateways name no patient', () => {
+  const examples = exampleDumps('wlistdb/OFFIS').flatMap(({ text }) =>
+    [...text.matchAll(/\(0010,00[12]0\) .. +(\S+)/g)].map((match) => match[1]));
+  assert.ok(examples.includes('VIVALDI^ANTONIO') && examples.includes('AV35674'));
+  const words = [...examples.filter((word) => word.length > 3), 'VIVALDI', 'MÜLLER', 'MOZART', 'RENÉE'];
+  expectNoPatientData(assert, house, words);
+});
