@@ -1,0 +1,96 @@
+#include "web/base_uri.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace web {
+namespace {
+
+using mapping::Fault;
+using mapping::Result;
+
+Fault fault(std::string what) { return {Fault::Kind::invalid_value, std::move(what)}; }
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  }
+  return result;
+}
+
+bool is_visible(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+}
+
+/// host[:port] or [IPv6][:port].
+Result<BaseUri> parse_authority(std::string_view authority) {
+  if (authority.find('@') != std::string_view::npos) {
+    return fault("user names and passwords do not belong into a URI");
+  }
+  BaseUri uri;
+  std::size_t after_host = authority.find(':');
+  if (authority.starts_with('[')) {
+    const std::size_t end = authority.find(']');
+    if (end == std::string_view::npos) return fault("the IPv6 address has no closing bracket");
+    uri.host = authority.substr(1, end - 1);
+    after_host = end + 1;
+  } else {
+    after_host = std::min(after_host, authority.size());
+    uri.host = lower(authority.substr(0, after_host));
+  }
+  if (uri.host.empty()) return fault("the host is missing");
+  std::string_view port = authority.substr(after_host);
+  if (port.empty() || port == ":") return uri;
+  const auto [end, error] = std::from_chars(port.data() + 1, port.data() + port.size(), uri.port);
+  if (port[0] != ':' || error != std::errc() || end != port.data() + port.size() || uri.port == 0) {
+    return fault("the port is not a number from 1 to 65535");
+  }
+  return uri;
+}
+
+}  // namespace
+
+Result<BaseUri> parse_base_uri(std::string_view text) {
+  constexpr std::string_view http = "http://";
+  if (lower(text.substr(0, 8)) == "https://") return fault("https is not yet available");
+  if (lower(text.substr(0, http.size())) != http) return fault("the URI must begin with http://");
+  if (!is_visible(text)) return fault("the URI holds a blank or a character beyond ASCII");
+  text.remove_prefix(http.size());
+  const std::size_t slash = text.find('/');
+  auto uri = parse_authority(text.substr(0, slash));
+  if (!uri || slash == std::string_view::npos) return uri;
+  std::string_view path = text.substr(slash);
+  if (path.find_first_of("?#") != std::string_view::npos) {
+    return fault("the URI must end before any query or fragment");
+  }
+  while (path.ends_with('/')) path.remove_suffix(1);
+  for (const std::string_view resource :
+       {"/modality-scheduled-procedure-steps", "/modality-performed-procedure-steps"}) {
+    if (path.ends_with(resource)) {  // rule J29
+      return fault("the URI must end before " + std::string(resource));
+    }
+  }
+  uri.value().path = path;
+  return uri;
+}
+
+Result<std::string> resolve_redirect(const BaseUri& base, std::string_view location) {
+  location = location.substr(0, location.find('#'));
+  if (!is_visible(location)) return fault("the redirect leads to no URI");
+  if (location.starts_with('/') && !location.starts_with("//")) return std::string(location);
+  constexpr std::string_view http = "http://";
+  if (lower(location.substr(0, http.size())) != http) {
+    return fault("the redirect leads to another scheme");
+  }
+  location.remove_prefix(http.size());
+  const std::size_t path = std::min(location.find_first_of("/?"), location.size());
+  const auto origin = parse_authority(location.substr(0, path));
+  if (!origin || !origin.value().same_origin(base)) {
+    return fault("the redirect leads to another host");
+  }
+  const std::string_view target = location.substr(path);
+  return target.starts_with('/') ? std::string(target) : "/" + std::string(target);
+}
+
+}  // namespace web

@@ -1,0 +1,28 @@
+// The service base URL of an origin server, taken apart. PS3.18, 8.2; RFC 3986.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "mapping/result.h"
+
+namespace web {
+
+struct BaseUri {
+  std::string host;  ///< name or numeric address, IPv6 without brackets
+  std::uint16_t port = 80;
+  std::string path;  ///< "" or "/radiology"; never ends in a slash
+
+  /// Whether an absolute http URI names the same host and port.
+  bool same_origin(const BaseUri& other) const { return host == other.host && port == other.port; }
+};
+
+/// Fault: what is wrong, such as a scheme other than http, which is not yet available.
+mapping::Result<BaseUri> parse_base_uri(std::string_view text);
+
+/// Where a redirect leads: the request target of an absolute URI on the same host and port, or of
+/// an absolute path. Fault: anything else.
+mapping::Result<std::string> resolve_redirect(const BaseUri& base, std::string_view location);
+
+}  // namespace web

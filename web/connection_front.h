@@ -1,0 +1,75 @@
+// The listening socket of an origin server and what stands between it and a handler: one thread
+// gathers whole requests from all connections (epoll), a few workers answer them one at a time.
+// No idle, slow or stuck client ever holds a worker. Knows no DICOM and no library but the
+// kernel's.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "mapping/log.h"
+#include "mapping/result.h"
+#include "mapping/services.h"
+#include "web/request_reader.h"
+
+namespace web {
+
+struct ConnectionFrontOptions {
+  std::string bind = "127.0.0.1";  ///< numeric IPv4 or IPv6 address
+  std::uint16_t port = 0;          ///< 0 = any free one
+  std::size_t max_connections = 256;
+  std::size_t workers = 16;
+  RequestLimits limits;
+  std::chrono::milliseconds head_timeout{10'000};   ///< whole head, from accept or its first byte
+  std::chrono::milliseconds body_timeout{30'000};   ///< whole body, from the end of the head
+  std::chrono::milliseconds idle_timeout{60'000};   ///< between two requests
+  std::chrono::milliseconds write_timeout{30'000};  ///< whole answer, from its first byte
+};
+
+/// What goes along with a request to the handler.
+struct RequestContext {
+  std::string peer_address;                        ///< numeric
+  std::chrono::steady_clock::time_point received;  ///< when the request was whole
+  bool close = false;  ///< the connection ends after the answer, which has to say so
+  mapping::Cancellation* cancellation = nullptr;  ///< the client went away, or this server stops
+};
+
+/// An answer, ready for the wire. Two parts, so that a long body is never copied.
+struct RawResponse {
+  std::string head;  ///< status line, headers, empty line
+  std::string body;
+  bool close = false;  ///< the connection ends after it; the head says so
+};
+
+/// Answers one request; called by several workers at a time. An exception is a 500.
+using RequestHandler = std::function<RawResponse(const RawRequest&, const RequestContext&)>;
+/// The whole answer to a request that never becomes one: a refusal of the reader, too many
+/// connections. The connection is closed after it.
+using RefusalHandler = std::function<RawResponse(const Refusal&)>;
+
+/// start and stop once each, from one thread.
+class ConnectionFront {
+ public:
+  ConnectionFront(ConnectionFrontOptions options, RequestHandler handler,
+                  RefusalHandler refusal_handler, mapping::Log log);
+  ~ConnectionFront();
+  ConnectionFront(const ConnectionFront&) = delete;
+  ConnectionFront& operator=(const ConnectionFront&) = delete;
+
+  /// Listens and starts the threads. Returns the port really used.
+  mapping::Result<std::uint16_t> start();
+  /// No more connections and requests from now on; running requests have grace to finish, then
+  /// their connections are closed and their cancellation fires. Returns when all threads ended:
+  /// a handler that looks at neither its cancellation nor its deadline is waited for.
+  void stop(std::chrono::milliseconds grace);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace web

@@ -1,0 +1,64 @@
+// Routes a whole request to its handler and writes the answer's head, by means of cpp-httplib's
+// process_request over memory. Knows paths and methods, nothing of DICOM.
+// httplib sees the path only: it drops, sorts and misreads query parameters and would decode,
+// range and compress bodies by itself.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mapping/log.h"
+#include "web/connection_front.h"
+#include "web/problem.h"
+#include "web/request_reader.h"
+
+namespace web {
+
+/// What a handler answers. Date, Connection and Content-Length are added to it.
+struct Answer {
+  int status = 200;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+};
+
+/// Not to be stored by any cache: answers hold patient data, problems are of the moment.
+Answer to_answer(const Problem& problem);
+/// The same as bytes, for requests that never became one. Says Connection: close.
+RawResponse to_raw_response(const Refusal& refusal);
+
+/// A request that found its route. Lives as long as the call of its handler.
+struct Call {
+  const RawRequest& request;
+  const RequestContext& context;
+  std::string_view query;             ///< raw, without "?"
+  std::vector<std::string> captures;  ///< of the route's pattern, percent-decoded
+};
+
+struct Route {
+  std::string method;   ///< GET also answers HEAD
+  std::string pattern;  ///< regular expression for the whole percent-decoded path
+  std::function<Answer(const Call&)> handler;
+};
+
+/// Constant after construction; safe from any thread.
+class Dispatcher {
+ public:
+  /// not_found: the detail of a 404, given the percent-decoded path.
+  Dispatcher(std::vector<Route> routes, std::function<std::string(std::string_view)> not_found,
+             mapping::Log log);
+  ~Dispatcher();
+
+  /// A known path with another method is 405 with Allow, or 204 with Allow for OPTIONS; an unknown
+  /// method is 501; an exception of a handler is 500.
+  RawResponse dispatch(const RawRequest& request, const RequestContext& context) const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace web

@@ -1,0 +1,358 @@
+#include "web/origin_connections.h"
+
+#include <httplib.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <utility>
+
+namespace web {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using mapping::NetworkEvent;
+
+int milliseconds_until(Clock::time_point deadline) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
+}
+
+/// now + span, but not past the deadline.
+Clock::time_point within(Clock::time_point deadline, std::chrono::milliseconds span) {
+  return std::min(deadline, Clock::now() + span);
+}
+
+/// What one exchange may take and what became of it.
+struct Watch {
+  Clock::time_point deadline;
+  std::chrono::milliseconds silence;
+  mapping::Cancellation* cancellation = nullptr;  ///< null: not to be looked at
+
+  bool sent = false;      ///< a byte of the request was given to the kernel
+  bool received = false;  ///< a byte of an answer came
+  bool closed = false;    ///< by the server
+  bool cancelled = false;
+  bool too_large = false;
+  NetworkEvent event = NetworkEvent::none;  ///< why it failed
+
+  bool look_at_cancellation() {
+    cancelled = cancelled || (cancellation != nullptr && cancellation->requested());
+    return cancelled;
+  }
+};
+
+/// Waits until the socket is ready. False if time ran out, or the caller gave up.
+bool wait_for(int socket, short events, Clock::time_point deadline, Watch& watch) {
+  while (true) {
+    if (watch.look_at_cancellation()) return false;
+    const int cancel = watch.cancellation == nullptr ? -1 : watch.cancellation->descriptor();
+    std::array<pollfd, 2> look{{{socket, events, 0}, {cancel, POLLIN, 0}}};
+    // A cancellation without a descriptor is looked at now and then.
+    const bool blind = watch.cancellation != nullptr && cancel < 0;
+    constexpr int now_and_then = 100;
+    const int left = milliseconds_until(deadline);
+    const int ready = ::poll(look.data(), look.size(), blind ? std::min(left, now_and_then) : left);
+    if (ready < 0 && errno != EINTR) return false;
+    if (ready > 0 && look[0].revents != 0) return true;
+    if (ready <= 0 && Clock::now() >= deadline) {
+      watch.event = NetworkEvent::response_timeout;
+      return false;
+    }
+  }
+}
+
+/// httplib reads and writes here. Writes are gathered and leave as one, before the first read.
+class WatchedStream : public httplib::Stream {
+ public:
+  WatchedStream(int socket, Watch& watch) : socket_(socket), watch_(watch) {}
+
+  bool is_readable() const override { return true; }
+  bool is_writable() const override { return true; }
+  void get_remote_ip_and_port(std::string&, int&) const override {}
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  socket_t socket() const override { return socket_; }
+
+  ssize_t write(const char* from, size_t size) override {
+    out_.append(from, size);
+    return static_cast<ssize_t>(size);
+  }
+
+  ssize_t read(char* to, size_t size) override {
+    if (!out_.empty() && !flush()) return -1;
+    if (read_ == filled_ && !fill()) return watch_.event == NetworkEvent::none ? 0 : -1;
+    const std::size_t count = std::min(size, filled_ - read_);
+    std::memcpy(to, in_.data() + read_, count);
+    read_ += count;
+    return static_cast<ssize_t>(count);
+  }
+
+ private:
+  bool flush() {
+    std::size_t done = 0;
+    while (done < out_.size()) {
+      const ssize_t sent =
+          ::send(socket_, out_.data() + done, out_.size() - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent > 0) {
+        watch_.sent = true;
+        done += static_cast<std::size_t>(sent);
+      } else if (errno == EAGAIN) {
+        if (!wait_for(socket_, POLLOUT, within(watch_.deadline, watch_.silence), watch_)) {
+          return false;
+        }
+      } else if (errno != EINTR) {
+        watch_.event = NetworkEvent::connection_lost;
+        return false;
+      }
+    }
+    out_.clear();
+    return true;
+  }
+
+  /// False at the end (event none), or if it failed.
+  bool fill() {
+    read_ = filled_ = 0;
+    while (true) {
+      if (!wait_for(socket_, POLLIN, within(watch_.deadline, watch_.silence), watch_)) {
+        if (watch_.event == NetworkEvent::none) watch_.event = NetworkEvent::connection_lost;
+        return false;
+      }
+      const ssize_t got = ::recv(socket_, in_.data(), in_.size(), MSG_DONTWAIT);
+      if (got > 0) {
+        watch_.received = true;
+        filled_ = static_cast<std::size_t>(got);
+        return true;
+      }
+      if (got == 0) {
+        watch_.closed = true;
+        return false;
+      }
+      if (errno != EAGAIN && errno != EINTR) {
+        watch_.event = NetworkEvent::connection_lost;
+        return false;
+      }
+    }
+  }
+
+  const int socket_;
+  Watch& watch_;
+  std::string out_;
+  std::array<char, 32u << 10> in_;
+  std::size_t read_ = 0;
+  std::size_t filled_ = 0;
+};
+
+/// Tries the addresses of the host one after the other. -1 if none answers in time.
+int connect_to(const BaseUri& base, Clock::time_point deadline) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(base.host.c_str(), std::to_string(base.port).c_str(), &hints, &found) != 0) {
+    return -1;
+  }
+  int connected = -1;
+  for (const addrinfo* each = found; each != nullptr && connected < 0; each = each->ai_next) {
+    const int socket = ::socket(each->ai_family, each->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                                each->ai_protocol);
+    if (socket < 0) continue;
+    int error = ::connect(socket, each->ai_addr, each->ai_addrlen) == 0 ? 0 : errno;
+    if (error == EINPROGRESS) {
+      pollfd look{socket, POLLOUT, 0};
+      socklen_t length = sizeof error;
+      error = ETIMEDOUT;
+      if (::poll(&look, 1, milliseconds_until(deadline)) > 0) {
+        ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length);
+      }
+    }
+    if (error == 0) {
+      connected = socket;
+    } else {
+      ::close(socket);
+    }
+  }
+  ::freeaddrinfo(found);
+  const int one = 1;
+  if (connected >= 0) ::setsockopt(connected, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  return connected;
+}
+
+/// One kept-alive connection. One thread at a time.
+class OriginConnection : private httplib::ClientImpl {
+ public:
+  explicit OriginConnection(const OriginConnectionsOptions& options)
+      : ClientImpl(options.base.host, options.base.port), options_(options) {
+    set_keep_alive(true);
+    set_follow_location(false);
+    set_url_encode(false);  // targets are encoded already
+  }
+
+  OriginReply exchange(const OriginRequest& request, Watch& watch);
+
+ private:
+  bool create_and_connect_socket(Socket& socket, httplib::Error& error) override;
+  bool process_socket(const Socket& socket,
+                      std::function<bool(httplib::Stream& stream)> callback) override;
+  void drop_if_stale();
+  static OriginReply failure(const Watch& watch);
+
+  const OriginConnectionsOptions& options_;
+  Watch* watch_ = nullptr;  ///< of the exchange that runs
+};
+
+/// The server may have closed it while it was idle, perhaps with a 408 as a farewell, which httplib
+/// would take for the answer to the next request.
+void OriginConnection::drop_if_stale() {
+  if (!is_socket_open()) return;
+  pollfd look{socket(), POLLIN | POLLRDHUP, 0};
+  if (::poll(&look, 1, 0) > 0) stop();
+}
+
+bool OriginConnection::create_and_connect_socket(Socket& socket, httplib::Error& error) {
+  socket.sock = connect_to(options_.base, within(watch_->deadline, options_.connect_timeout));
+  if (socket.is_open()) return true;
+  watch_->event = NetworkEvent::connect_failed;
+  error = httplib::Error::Connection;
+  return false;
+}
+
+bool OriginConnection::process_socket(const Socket& socket,
+                                      std::function<bool(httplib::Stream& stream)> callback) {
+  WatchedStream stream(socket.sock, *watch_);
+  return callback(stream);
+}
+
+OriginReply OriginConnection::failure(const Watch& watch) {
+  OriginReply reply;
+  reply.event = watch.event;
+  if (reply.event == NetworkEvent::none) {
+    // Nothing broke, and yet httplib makes no answer of what came.
+    reply.event = watch.closed ? NetworkEvent::connection_lost : NetworkEvent::protocol_error;
+  }
+  if (watch.cancelled) {
+    reply.how = OriginReply::How::cancelled;
+  } else if (watch.too_large) {
+    reply.how = OriginReply::How::too_large;
+  } else if (!watch.sent) {
+    reply.how = OriginReply::How::not_sent;
+  } else {
+    reply.how = OriginReply::How::no_answer;
+  }
+  reply.lost_before_answer = reply.event == NetworkEvent::connection_lost && !watch.received;
+  return reply;
+}
+
+OriginReply OriginConnection::exchange(const OriginRequest& request, Watch& watch) {
+  watch_ = &watch;
+  drop_if_stale();
+  httplib::Request sent;
+  sent.method = request.method;
+  sent.path = request.target;
+  sent.headers = {{"Accept", request.accept}, {"User-Agent", "modgate"}};
+  if (!request.content_type.empty()) {
+    sent.headers.emplace("Content-Type", request.content_type);
+    sent.body = request.body;
+  }
+  OriginReply reply;
+  sent.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
+    watch.too_large = reply.body.size() + size > options_.max_response_bytes;
+    if (watch.too_large || watch.look_at_cancellation()) return false;
+    reply.body.append(data, size);
+    return true;
+  };
+  httplib::Response received;
+  auto error = httplib::Error::Success;
+  if (!send(sent, received, error)) return failure(watch);
+  reply.how = OriginReply::How::answered;
+  reply.status = received.status;
+  reply.content_type = received.get_header_value("Content-Type");
+  reply.location = received.get_header_value("Location");
+  const auto warnings = received.headers.equal_range("Warning");
+  for (auto each = warnings.first; each != warnings.second; ++each) {
+    reply.warnings.push_back(each->second);
+  }
+  return reply;
+}
+
+}  // namespace
+
+class OriginConnections::Impl {
+ public:
+  explicit Impl(OriginConnectionsOptions options) : options_(std::move(options)) {}
+
+  /// Null if none becomes free in time, or the caller gives up.
+  std::unique_ptr<OriginConnection> take(Watch& watch);
+  /// connection: null if it is not to be used again.
+  void give(std::unique_ptr<OriginConnection> connection);
+  const OriginConnectionsOptions& options() const { return options_; }
+
+ private:
+  const OriginConnectionsOptions options_;
+  std::mutex mutex_;
+  std::condition_variable free_;
+  std::vector<std::unique_ptr<OriginConnection>> idle_;  // guarded by mutex_
+  std::size_t taken_ = 0;                                // guarded by mutex_
+};
+
+std::unique_ptr<OriginConnection> OriginConnections::Impl::take(Watch& watch) {
+  std::unique_lock lock(mutex_);
+  while (taken_ >= std::max<std::size_t>(options_.max_connections, 1)) {
+    if (watch.look_at_cancellation() || Clock::now() >= watch.deadline) return nullptr;
+    free_.wait_until(lock, within(watch.deadline, std::chrono::milliseconds(100)));
+  }
+  ++taken_;
+  if (idle_.empty()) return std::make_unique<OriginConnection>(options_);
+  // The one used last: the others may grow old and be closed by the server.
+  std::unique_ptr<OriginConnection> connection = std::move(idle_.back());
+  idle_.pop_back();
+  return connection;
+}
+
+void OriginConnections::Impl::give(std::unique_ptr<OriginConnection> connection) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (connection) idle_.push_back(std::move(connection));
+    --taken_;
+  }
+  free_.notify_one();
+}
+
+OriginConnections::OriginConnections(OriginConnectionsOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
+
+OriginConnections::~OriginConnections() = default;
+
+OriginReply OriginConnections::exchange(const OriginRequest& request,
+                                        const mapping::Context& context, bool cancellable) {
+  Watch watch;
+  watch.deadline = context.deadline;
+  watch.silence = impl_->options().response_timeout;
+  if (cancellable) watch.cancellation = context.cancellation;
+  auto connection = impl_->take(watch);
+  if (!connection) {
+    OriginReply reply;
+    reply.how = watch.cancelled ? OriginReply::How::cancelled : OriginReply::How::not_sent;
+    reply.event = NetworkEvent::busy;
+    return reply;
+  }
+  OriginReply reply;
+  try {
+    reply = connection->exchange(request, watch);
+  } catch (...) {
+    // httplib reads status lines with std::regex, which may throw at what a server sends.
+    connection.reset();
+    reply.how = watch.sent ? OriginReply::How::no_answer : OriginReply::How::not_sent;
+    reply.event = NetworkEvent::protocol_error;
+  }
+  impl_->give(std::move(connection));
+  return reply;
+}
+
+}  // namespace web

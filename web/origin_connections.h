@@ -1,0 +1,70 @@
+// Connections to one origin server, kept alive and pooled, and one HTTP exchange over them.
+// httplib's client speaks HTTP; the socket, its deadlines and what has really been sent are ours,
+// since everything a gateway may promise after a failure hangs on that.
+// Follows no redirect and repeats nothing: that is the user agent's to decide.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mapping/outcome.h"
+#include "mapping/services.h"
+#include "web/base_uri.h"
+
+namespace web {
+
+struct OriginConnectionsOptions {
+  BaseUri base;
+  std::size_t max_connections = 8;
+  std::chrono::milliseconds connect_timeout{5'000};
+  std::chrono::milliseconds response_timeout{30'000};  ///< longest silence of the server
+  std::size_t max_response_bytes = 64u << 20;
+};
+
+struct OriginRequest {
+  std::string method;
+  std::string target;
+  std::string accept;
+  std::string content_type;  ///< empty = no body
+  std::string body;
+};
+
+struct OriginReply {
+  enum class How {
+    answered,   ///< the whole answer is here
+    not_sent,   ///< no byte of the request left: repeating is safe
+    no_answer,  ///< sent, perhaps in part, and no whole answer came
+    cancelled,  ///< the caller no longer wants it
+    too_large,  ///< the answer is longer than max_response_bytes
+  };
+  How how = How::no_answer;
+  mapping::NetworkEvent event = mapping::NetworkEvent::none;  ///< for not_sent and no_answer
+  /// The connection broke before the first byte of an answer: for a GET, worth another try.
+  bool lost_before_answer = false;
+  int status = 0;
+  std::string body;
+  std::string content_type;
+  std::string location;
+  std::vector<std::string> warnings;  ///< values of Warning headers
+};
+
+/// Safe from any thread.
+class OriginConnections {
+ public:
+  explicit OriginConnections(OriginConnectionsOptions options);
+  ~OriginConnections();
+
+  /// Blocks at most until context.deadline. Looks at context.cancellation only if cancellable.
+  OriginReply exchange(const OriginRequest& request, const mapping::Context& context,
+                       bool cancellable);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace web

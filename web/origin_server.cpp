@@ -1,0 +1,474 @@
+#include "web/origin_server.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "mapping/json.h"
+#include "mapping/query.h"
+#include "mapping/return_keys.h"
+#include "mapping/status.h"
+#include "mapping/tags.h"
+#include "web/connection_front.h"
+#include "web/dispatcher.h"
+#include "web/media_type.h"
+#include "web/problem.h"
+#include "web/search_page.h"
+
+namespace web {
+namespace {
+
+using mapping::Context;
+using mapping::DataSet;
+using mapping::Fault;
+using mapping::LogLevel;
+using mapping::Outcome;
+using mapping::Result;
+using mapping::Tag;
+using mapping::Transaction;
+using mapping::Uid;
+
+// The resources. Supplement 246, Tables 14.1.1-1 and 15.1.1-1.
+constexpr std::string_view scheduled = "/modality-scheduled-procedure-steps";
+constexpr std::string_view performed = "/modality-performed-procedure-steps";
+
+constexpr std::string_view served = "Results are served as application/dicom+json";
+constexpr std::string_view read_types = "application/dicom+json, application/json";
+
+Answer problem(int status, std::string_view detail, std::vector<Tag> attributes = {}) {
+  Problem report;
+  report.status = status;
+  report.detail = detail;
+  report.attributes = std::move(attributes);
+  return to_answer(report);
+}
+
+Answer problem(int status, const Fault& fault) { return to_answer(to_problem(status, fault)); }
+
+Answer not_acceptable() { return problem(406, served); }
+
+Answer unsupported_type(std::string_view detail) {
+  Answer answer = problem(415, fmt::format("{}; supported: {}", detail, read_types));
+  answer.headers.emplace_back("Accept", read_types);
+  return answer;
+}
+
+/// Everything that a regular expression would take for more than a character is escaped.
+std::string escape(std::string_view literal) {
+  std::string result;
+  for (const char c : literal) {
+    if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos) result += '\\';
+    result += c;
+  }
+  return result;
+}
+
+/// Without the last slash: "" for "/". Fault: not an absolute path of plain characters.
+Result<std::string> normalize_base_path(std::string path) {
+  while (path.ends_with('/')) path.pop_back();
+  const bool plain = std::all_of(path.begin(), path.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("/-._~").find(c) != std::string_view::npos;
+  });
+  if (!plain || (!path.empty() && path.front() != '/') || path.find("//") != std::string::npos) {
+    return Fault{Fault::Kind::invalid_value,
+                 "base_path must begin with a slash and hold letters, digits and /-._~ only"};
+  }
+  return path;
+}
+
+/// What can be said of a request's body before its data set is read.
+std::optional<Answer> refuse_body(const RawRequest& request) {
+  const auto encoding = request.header("content-encoding");
+  if (encoding && *encoding != "identity") {
+    return unsupported_type("The body may not have a Content-Encoding");
+  }
+  const std::size_t first = request.body.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos) return problem(400, "The body is empty; a data set is expected");
+  const auto type = request.header("content-type");
+  // A missing type is tolerated where the body shows it. rule J11
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  const std::string_view body = std::string_view(request.body).substr(first);
+  const bool looks_like_json =
+      body.starts_with('{') || body.starts_with('[') || body.starts_with(byte_order_mark);
+  if (type ? is_dicom_json(*type) : looks_like_json) return std::nullopt;
+  return unsupported_type(type ? "The Content-Type of the body is not supported"
+                               : "The Content-Type header is missing");
+}
+
+/// The data set of a Create or Update, without what names the object: that stands in the path.
+/// rule D3
+Result<DataSet> read_body(const std::string& body, const Uid& mpps, std::size_t max_bytes) {
+  mapping::JsonReadOptions options;
+  options.max_bytes = max_bytes;
+  options.enforce_vr_limits = true;
+  auto data_set = mapping::read_json(body, options);
+  if (!data_set) return data_set;
+  const auto named = data_set.value().view().find(mapping::tags::SOPInstanceUID);
+  if (named && !named->text().empty() && named->text() != mpps.text()) {
+    return Fault{Fault::Kind::invalid_value,
+                 "SOP Instance UID (0008,0018) of the body is not the UID of the path",
+                 {mapping::tags::SOPInstanceUID}};
+  }
+  mapping::DataSetBuilder kept;
+  bool any = false;
+  for (const mapping::Element& element : data_set.value().view()) {
+    if (element.tag == mapping::tags::SOPClassUID) continue;
+    if (element.tag == mapping::tags::SOPInstanceUID) continue;
+    kept.add(element);
+    any = true;
+  }
+  if (!any) return Fault{Fault::Kind::invalid_value, "The data set of the body has no attributes"};
+  return kept.build();
+}
+
+mapping::AttributeList top_level(const std::vector<mapping::AttributePath>& paths) {
+  mapping::AttributeList tags;
+  for (const mapping::AttributePath& path : paths) tags.push_back(path.front());
+  std::sort(tags.begin(), tags.end());
+  tags.erase(std::unique(tags.begin(), tags.end()), tags.end());
+  return tags;
+}
+
+std::string tag_list(const std::vector<Tag>& tags) {
+  std::string text;
+  for (const Tag tag : tags) text += (text.empty() ? "" : ", ") + to_string(tag);
+  return text;
+}
+
+std::string_view name(Transaction transaction) {
+  switch (transaction) {
+    case Transaction::search:
+      return "search";
+    case Transaction::create:
+      return "create";
+    case Transaction::update:
+      return "update";
+    case Transaction::retrieve:
+      break;
+  }
+  return "retrieve";
+}
+
+}  // namespace
+
+class OriginServer::Impl {
+ public:
+  Impl(OriginServerOptions options, mapping::Router router, mapping::Log log)
+      : options_(std::move(options)), router_(std::move(router)), log_(std::move(log)) {}
+  ~Impl() {
+    if (front_) front_->stop(std::chrono::milliseconds(0));
+  }
+
+  Result<std::uint16_t> start();
+  void stop(std::chrono::milliseconds grace) {
+    if (front_) front_->stop(grace);
+  }
+
+ private:
+  std::vector<Route> routes();
+  ConnectionFrontOptions front_options() const;
+  std::string not_found(std::string_view path) const;
+
+  Answer search(const Call& call);
+  Answer post(const Call& call, bool update_by_path);
+  Answer create_or_update(const Call& call, const Uid& mpps, Transaction transaction);
+  Answer retrieve(const Call& call);
+
+  Answer search_answer(const Call& call, const Context& context, const Outcome& outcome,
+                       SearchPage& page);
+  Answer failed(Transaction transaction, const Context& context, const Outcome& outcome,
+                const mapping::HttpAnswer& http);
+  void warn(Answer& answer, const Call& call, std::string_view text) const;
+  std::string service(const Call& call) const;
+  Context context(const Call& call);
+  void log_end(Transaction transaction, const Context& context, const Outcome& outcome,
+               int status) const;
+
+  const OriginServerOptions options_;
+  const mapping::Router router_;
+  const mapping::Log log_;
+  std::atomic<std::uint64_t> transactions_{0};
+
+  // Constant after start.
+  std::string base_;  ///< "" or "/radiology"
+  std::unique_ptr<Dispatcher> dispatcher_;
+  std::unique_ptr<ConnectionFront> front_;
+};
+
+/// The transactions. Supplement 246: Search 14.4; Create 15.4; Update 15.5, whose examples B.38 and
+/// B.39 write /update (rule J1); Retrieve 15.6.
+std::vector<Route> OriginServer::Impl::routes() {
+  const std::string sps = escape(base_) + std::string(scheduled) + "/?";
+  const std::string mpps = escape(base_) + std::string(performed) + "/([^/]+)/?";
+  const std::string mpps_update = escape(base_) + std::string(performed) + "/([^/]+)/update/?";
+  return {
+      {"GET", sps, [this](const Call& call) { return search(call); }},
+      {"POST", mpps, [this](const Call& call) { return post(call, false); }},
+      {"POST", mpps_update, [this](const Call& call) { return post(call, true); }},
+      {"GET", mpps, [this](const Call& call) { return retrieve(call); }},
+  };
+}
+
+ConnectionFrontOptions OriginServer::Impl::front_options() const {
+  ConnectionFrontOptions front;
+  front.bind = options_.bind;
+  front.port = options_.port;
+  front.max_connections = options_.max_connections;
+  front.workers = options_.workers;
+  front.limits.max_body_bytes = options_.max_body_bytes;
+  front.head_timeout = options_.head_timeout;
+  front.body_timeout = options_.body_timeout;
+  front.idle_timeout = options_.idle_timeout;
+  front.write_timeout = options_.write_timeout;
+  return front;
+}
+
+Result<std::uint16_t> OriginServer::Impl::start() {
+  auto base = normalize_base_path(options_.base_path);
+  if (!base) return base.fault();
+  base_ = std::move(base).value();
+  if (options_.no_match_status != 200 && options_.no_match_status != 204) {
+    return Fault{Fault::Kind::invalid_value, "no_match_status must be 200 or 204"};
+  }
+  dispatcher_ = std::make_unique<Dispatcher>(
+      routes(), [this](std::string_view path) { return not_found(path); }, log_);
+  front_ = std::make_unique<ConnectionFront>(
+      front_options(),
+      [this](const RawRequest& request, const RequestContext& context) {
+        return dispatcher_->dispatch(request, context);
+      },
+      to_raw_response, log_);
+  return front_->start();
+}
+
+std::string OriginServer::Impl::not_found(std::string_view path) const {
+  if (path == base_ + std::string(performed) || path == base_ + std::string(performed) + "/") {
+    return fmt::format(
+        "A performed procedure step is created, updated and retrieved at {}{}/ followed by its "
+        "UID",
+        base_, performed);
+  }
+  return fmt::format("The resources of this server are {0}{1} and {0}{2}/ followed by a UID", base_,
+                     scheduled, performed);
+}
+
+// --- Search, 14.4 -------------------------------------------------------------------------------
+
+Answer OriginServer::Impl::search(const Call& call) {
+  auto query = mapping::read_search_query(call.query);
+  if (!query) return problem(400, query.fault());
+  if (!accepts_dicom_json(call.request.header("accept"), query.value().accept)) {
+    return not_acceptable();
+  }
+  const Context context = this->context(call);
+  mapping::WorklistService* worklist = router_(context.caller).worklist;
+  if (worklist == nullptr) return problem(501, "No worklist is offered here");
+
+  mapping::Search search = std::move(query.value().search);
+  // An SCP returns only what it is asked for. rules A13, A14
+  search.identifier = query.value().include_all
+                          ? mapping::with_all_return_keys(search.identifier)
+                          : mapping::with_default_return_keys(search.identifier);
+  SearchPage page({.offset = query.value().offset,
+                   .limit = query.value().limit,
+                   .max_bytes = options_.max_response_bytes,
+                   .count_cap = options_.count_cap,
+                   .count_time = options_.count_cap_milliseconds},
+                  context);
+  Outcome outcome = worklist->search(
+      search, [&page](mapping::Match&& match) { return page.take(std::move(match)); }, context);
+  outcome.dropped_matches += page.unwritable();
+  return search_answer(call, context, outcome, page);
+}
+
+Answer OriginServer::Impl::search_answer(const Call& call, const Context& context,
+                                         const Outcome& outcome, SearchPage& page) {
+  if (page.too_large()) {
+    log_end(Transaction::search, context, outcome, 413);
+    return problem(413, fmt::format("The results are larger than {} bytes, the limit of this "
+                                    "server: narrow the search, or use limit and offset",
+                                    options_.max_response_bytes));
+  }
+  mapping::HttpAnswerOptions options;
+  options.gateway_status_codes = options_.gateway_status_codes;
+  // Where nothing could be written, none counts as a match: an empty list would be a lie.
+  options.matches = page.results() == 0 && page.unwritable() > 0 ? 0 : page.matches();
+  options.results = page.results();
+  options.cancelled_by_us = page.stopped();
+  options.optional_keys_unsupported = page.optional_keys_unsupported();
+  options.no_match_status = options_.no_match_status;
+  const auto http = mapping::to_http(Transaction::search, outcome, options);
+  if (http.status / 100 != 2) return failed(Transaction::search, context, outcome, http);
+
+  log_end(Transaction::search, context, outcome, http.status);
+  Answer answer{http.status, {{"Cache-Control", "no-store"}}, {}};
+  if (http.status == 200) {
+    answer.headers.emplace_back("Content-Type", dicom_json);
+    answer.body = std::move(page).json();
+  }
+  if (page.remaining() > 0) {  // rule A18
+    warn(answer, call,
+         fmt::format("There are {} additional results that can be requested", page.remaining()));
+  }
+  if (outcome.fuzzy_matching_ignored) {  // rule A16
+    warn(answer, call,
+         "The fuzzymatching parameter is not supported. Only literal matching has been performed.");
+  }
+  if (outcome.empty_value_matching_ignored) {
+    warn(answer, call,
+         "The emptyvaluematching parameter is not supported. "
+         "Empty Value Matching has not been performed.");
+  }
+  if (outcome.multiple_value_matching_ignored) {
+    warn(answer, call,
+         "The multiplevaluematching parameter is not supported. "
+         "Multiple Value Matching has not been performed.");
+  }
+  if (!http.warning.empty()) warn(answer, call, http.warning);
+  return answer;
+}
+
+// --- Create, 15.4, and Update, 15.5 -------------------------------------------------------------
+
+Answer OriginServer::Impl::post(const Call& call, bool update_by_path) {
+  const auto mpps = Uid::parse(call.captures[0]);
+  if (!mpps) return problem(400, "The last part of the path is not a valid UID");
+  const auto update_by_query = mapping::is_update_query(call.query);
+  if (!update_by_query) return problem(400, update_by_query.fault());
+  return create_or_update(
+      call, *mpps,
+      update_by_path || update_by_query.value() ? Transaction::update : Transaction::create);
+}
+
+Answer OriginServer::Impl::create_or_update(const Call& call, const Uid& mpps,
+                                            Transaction transaction) {
+  const Context context = this->context(call);
+  mapping::MppsService* service = router_(context.caller).mpps;
+  if (service == nullptr) return problem(501, "No performed procedure steps are kept here");
+  if (auto refused = refuse_body(call.request)) return *std::move(refused);
+  const auto data_set = read_body(call.request.body, mpps, options_.max_body_bytes);
+  if (!data_set) {
+    const bool too_large = data_set.fault().kind == Fault::Kind::too_large;
+    return problem(too_large ? 413 : 400, data_set.fault());
+  }
+  const bool create = transaction == Transaction::create;
+  const Outcome outcome = create ? service->create(mpps, data_set.value(), context)
+                                 : service->update(mpps, data_set.value(), context);
+  const auto http = mapping::to_http(transaction, outcome,
+                                     {.gateway_status_codes = options_.gateway_status_codes});
+  if (http.status / 100 != 2) return failed(transaction, context, outcome, http);
+
+  log_end(transaction, context, outcome, http.status);
+  Answer answer{http.status, {{"Cache-Control", "no-store"}}, {}};
+  if (create) {  // rule J17
+    answer.headers.emplace_back("Location", fmt::format("{}{}/{}", base_, performed, mpps.text()));
+  }
+  if (!http.warning.empty()) {
+    const std::string tags = tag_list(outcome.attributes);
+    warn(answer, call,
+         tags.empty() ? std::string(http.warning) : fmt::format("{} {}", http.warning, tags));
+  }
+  return answer;
+}
+
+// --- Retrieve, 15.6 -----------------------------------------------------------------------------
+
+Answer OriginServer::Impl::retrieve(const Call& call) {
+  const auto mpps = Uid::parse(call.captures[0]);
+  if (!mpps) return problem(400, "The last part of the path is not a valid UID");
+  const auto query = mapping::read_retrieve_query(call.query);
+  if (!query) return problem(400, query.fault());
+  if (!accepts_dicom_json(call.request.header("accept"), query.value().accept)) {
+    return not_acceptable();
+  }
+  const Context context = this->context(call);
+  mapping::MppsService* service = router_(context.caller).mpps;
+  if (service == nullptr) return problem(501, "No performed procedure steps are kept here");
+
+  DataSet found;
+  const Outcome outcome =
+      service->retrieve(*mpps, top_level(query.value().include), found, context);
+  mapping::HttpAnswerOptions options;
+  options.gateway_status_codes = options_.gateway_status_codes;
+  options.attribute_list = !found.empty();
+  const auto http = mapping::to_http(Transaction::retrieve, outcome, options);
+  if (http.status / 100 != 2) return failed(Transaction::retrieve, context, outcome, http);
+
+  std::string body = "[";
+  const auto written =
+      mapping::write_json(mapping::prune_to_paths(found, query.value().include), body);
+  if (!written) return problem(500, written.fault());
+  body += ']';
+  log_end(Transaction::retrieve, context, outcome, http.status);
+  Answer answer{http.status,
+                {{"Cache-Control", "no-store"},
+                 {"Content-Type", std::string(dicom_json)},
+                 // rule B14
+                 {"Content-Location", fmt::format("{}{}/{}", base_, performed, mpps->text())}},
+                std::move(body)};
+  if (!http.warning.empty()) warn(answer, call, http.warning);
+  return answer;
+}
+
+// --- What all have in common --------------------------------------------------------------------
+
+Answer OriginServer::Impl::failed(Transaction transaction, const Context& context,
+                                  const Outcome& outcome, const mapping::HttpAnswer& http) {
+  log_end(transaction, context, outcome, http.status);
+  Answer answer = to_answer(to_problem(http.status, outcome, http.why));
+  constexpr std::string_view seconds = "5";
+  if (http.retry_after) answer.headers.emplace_back("Retry-After", seconds);
+  return answer;
+}
+
+/// In the form of PS3.18, which is not the quoted one of RFC 7234. rule A16
+void OriginServer::Impl::warn(Answer& answer, const Call& call, std::string_view text) const {
+  answer.headers.emplace_back("Warning", fmt::format("299 {}: {}", service(call), text));
+}
+
+/// The base URI as the client knows it, if its Host header is one.
+std::string OriginServer::Impl::service(const Call& call) const {
+  const auto host = call.request.header("host");
+  const bool plain = host && !host->empty() && host->size() <= 255 &&
+                     std::all_of(host->begin(), host->end(), [](char c) {
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                              (c >= '0' && c <= '9') ||
+                              std::string_view(".-:[]").find(c) != std::string_view::npos;
+                     });
+  return plain ? fmt::format("http://{}{}", *host, base_) : "modgate";
+}
+
+Context OriginServer::Impl::context(const Call& call) {
+  Context context;
+  context.caller = {mapping::Caller::Protocol::web, "", call.context.peer_address};
+  context.transaction = fmt::format("W{}", ++transactions_);
+  context.deadline = call.context.received + options_.transaction_timeout;
+  context.cancellation = call.context.cancellation;
+  return context;
+}
+
+void OriginServer::Impl::log_end(Transaction transaction, const Context& context,
+                                 const Outcome& outcome, int status) const {
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - (context.deadline - options_.transaction_timeout));
+  log_(
+      status < 500 ? LogLevel::info : LogLevel::warn,
+      fmt::format("tx={} web {} from={} status={:04X} http={} ms={}", context.transaction,
+                  name(transaction), context.caller.address, outcome.status, status, took.count()));
+}
+
+// ------------------------------------------------------------------------------------------------
+
+OriginServer::OriginServer(OriginServerOptions options, mapping::Router router, mapping::Log log)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(router), std::move(log))) {}
+
+OriginServer::~OriginServer() = default;
+
+mapping::Result<std::uint16_t> OriginServer::start() { return impl_->start(); }
+
+void OriginServer::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
+
+}  // namespace web
