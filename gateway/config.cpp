@@ -1,0 +1,539 @@
+// The table of keys, and what must hold between sections.
+#include "gateway/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <set>
+
+#include "mapping/character_set.h"
+
+namespace gateway {
+namespace {
+
+/// One key of a section, bound to where its value goes.
+struct Key {
+  std::string name;
+  std::string default_value;
+  std::string allowed;
+  /// Takes the value over; returns what is wrong with it, empty if nothing.
+  std::function<std::string(const std::string&)> apply;
+  bool required = false;
+};
+using Keys = std::vector<Key>;
+
+// --- Kinds of values. Each makes a Key that writes into target.
+
+Key text(std::string name, std::string default_value, std::string& target) {
+  return {std::move(name), std::move(default_value), "text", [&target](const std::string& value) {
+            target = value;
+            return std::string();
+          }};
+}
+
+Key required(Key key) {
+  key.required = true;
+  return key;
+}
+
+Key ae_title(std::string name, std::string default_value, std::string& target) {
+  static constexpr const char* allowed =
+      "an AE title of 1 to 16 printable ASCII characters, no backslash";
+  return {std::move(name), std::move(default_value), allowed, [&target](const std::string& value) {
+            const bool printable = std::all_of(value.begin(), value.end(), [](char c) {
+              return c >= 0x20 && c < 0x7F && c != '\\';
+            });
+            if (value.empty() || value.size() > 16 || !printable) {
+              return fmt::format("expected {}", allowed);
+            }
+            target = value;
+            return std::string();
+          }};
+}
+
+template <class Integer>
+Key integer(std::string name, std::string default_value, std::uint64_t low, std::uint64_t high,
+            std::function<void(Integer)> set) {
+  std::string allowed = fmt::format("a whole number from {} to {}", low, high);
+  return {std::move(name), std::move(default_value), allowed, [=](const std::string& value) {
+            std::uint64_t number = 0;
+            const auto [end, error] =
+                std::from_chars(value.data(), value.data() + value.size(), number);
+            if (error != std::errc() || end != value.data() + value.size() || number < low ||
+                number > high) {
+              return fmt::format("expected {}", allowed);
+            }
+            set(static_cast<Integer>(number));
+            return std::string();
+          }};
+}
+
+template <class Integer>
+Key integer(std::string name, std::string default_value, std::uint64_t low, std::uint64_t high,
+            Integer& target) {
+  return integer<Integer>(std::move(name), std::move(default_value), low, high,
+                          [&target](Integer number) { target = number; });
+}
+
+Key port(std::string name, std::string default_value, std::uint16_t& target, bool any_allowed) {
+  Key key = integer(std::move(name), std::move(default_value), any_allowed ? 0 : 1, 65535, target);
+  if (any_allowed) key.allowed += "; 0 = any free port";
+  return key;
+}
+
+template <class... Targets>
+Key seconds(std::string name, std::string default_value, Targets&... targets) {
+  return integer<std::uint64_t>(
+      std::move(name), std::move(default_value), 1, 86400,
+      [&targets...](std::uint64_t number) { ((targets = std::chrono::seconds(number)), ...); });
+}
+
+/// Words and what they stand for; a word without a meaning is of later work.
+template <class T>
+struct Choice {
+  std::string_view word;
+  std::optional<T> meaning;
+};
+template <class T>
+Key choice(std::string name, std::string default_value, std::vector<Choice<T>> choices,
+           std::function<void(T)> set) {
+  std::string allowed;
+  for (const auto& one : choices) {
+    if (one.meaning) allowed += fmt::format("{}{}", allowed.empty() ? "" : " | ", one.word);
+  }
+  return {std::move(name), std::move(default_value), allowed,
+          [=](const std::string& value) -> std::string {
+            for (const auto& one : choices) {
+              if (one.word != value) continue;
+              if (!one.meaning) {
+                return fmt::format("{} is not yet available, expected {}", value, allowed);
+              }
+              set(*one.meaning);
+              return {};
+            }
+            return fmt::format("expected {}", allowed);
+          }};
+}
+
+Key yes_no(std::string name, std::string default_value, bool& target) {
+  return choice<bool>(std::move(name), std::move(default_value), {{"yes", true}, {"no", false}},
+                      [&target](bool meaning) { target = meaning; });
+}
+
+Key character_set(std::string name, std::optional<mapping::CharacterSet>& target) {
+  static constexpr const char* allowed =
+      "empty, or a defined term: ISO_IR 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 203, 13 "
+      "or 192";
+  return {std::move(name), "", allowed, [&target](const std::string& value) {
+            target.reset();
+            if (value.empty()) return std::string();
+            const auto parsed = mapping::CharacterSet::parse(value);
+            if (!parsed) return fmt::format("expected {}", allowed);
+            target = parsed.value();
+            return std::string();
+          }};
+}
+
+std::vector<std::string> split_names(std::string_view value) {
+  std::vector<std::string> names;
+  while (!value.empty()) {
+    const std::size_t comma = std::min(value.find(','), value.size());
+    std::string_view name = value.substr(0, comma);
+    while (name.starts_with(' ')) name.remove_prefix(1);
+    while (name.ends_with(' ')) name.remove_suffix(1);
+    names.emplace_back(name);
+    value.remove_prefix(std::min(comma + 1, value.size()));
+  }
+  return names;
+}
+
+template <class Names>
+Key backend_name(std::string name, std::string allowed, Names& target) {
+  return {std::move(name), "", std::move(allowed), [&target](const std::string& value) {
+            std::vector<std::string> names = split_names(value);
+            if (names.size() > 1) {
+              return std::string("several backends are not yet available, expected one name");
+            }
+            if (!value.empty() && names.front().empty()) {
+              return std::string("expected the name of a [backend …] section");
+            }
+            target = std::move(names);
+            return std::string();
+          }};
+}
+
+/// A key of later work: known, and refused rather than silently ignored.
+Key later(std::string name) {
+  return {std::move(name), "", "empty: not yet available", [](const std::string& value) {
+            return value.empty() ? std::string() : "not yet available, expected nothing here";
+          }};
+}
+
+Key delivery() {
+  return choice<bool>("mpps_delivery", "direct", {{"direct", true}, {"queued", std::nullopt}},
+                      [](bool) {});
+}
+
+// --- The table.
+
+Keys gateway_keys(Config& config, std::string& state_dir) {
+  using mapping::LogLevel;
+  return {
+      choice<LogLevel>("log_level", "info",
+                       {{"error", LogLevel::error},
+                        {"warn", LogLevel::warn},
+                        {"info", LogLevel::info},
+                        {"debug", LogLevel::debug}},
+                       [&config](LogLevel level) { config.log_level = level; }),
+      choice<LogFormat>("log_format", "text",
+                        {{"text", LogFormat::text}, {"json", LogFormat::json}},
+                        [&config](LogFormat format) { config.log_format = format; }),
+      text("state_dir", "/var/lib/modgate", state_dir),
+  };
+}
+
+Keys dimse_keys(Config::DimseFront& front) {
+  dimse::ScpOptions& scp = front.options;
+  return {
+      ae_title("ae_title", "MODGATE", scp.ae_title),
+      text("bind", "0.0.0.0", scp.bind),
+      port("port", "11112", scp.port, true),
+      backend_name("worklist", "the name of a [backend …]; empty = not offered",
+                   front.route.worklist),
+      backend_name("mpps", "the name of a [backend …]; empty = not offered", front.route.mpps),
+      delivery(),
+      integer("max_associations", "200", 1, 10000, scp.max_associations),
+      yes_no("known_modalities_only", "no", scp.known_modalities_only),
+      yes_no("any_called_ae_title", "no", scp.any_called_ae_title),
+      seconds("acse_timeout_seconds", "30", scp.acse_timeout),
+      // The modality waits for its response as long as for anything else.
+      seconds("dimse_timeout_seconds", "60", scp.dimse_timeout, scp.transaction_timeout),
+      seconds("idle_timeout_seconds", "300", scp.idle_timeout),
+      integer("max_pdu_bytes", "131072", 4096, 131072, scp.max_pdu_bytes),
+      later("tls_certificate"),
+      later("tls_private_key"),
+      later("tls_trusted"),
+  };
+}
+
+Key base_path(std::string& target) {
+  static constexpr const char* allowed =
+      "a path that starts with / and holds letters, digits, / . _ ~ -";
+  return {"base_path", "/", allowed, [&target](const std::string& value) {
+            const bool plain = std::all_of(value.begin(), value.end(), [](unsigned char c) {
+              return std::isalnum(c) != 0 ||
+                     std::string_view("/._~-").find(static_cast<char>(c)) != std::string_view::npos;
+            });
+            if (!value.starts_with('/') || !plain || value.find("//") != std::string::npos ||
+                value.find("/.") != std::string::npos) {
+              return fmt::format("expected {}", allowed);
+            }
+            target = value;
+            return std::string();
+          }};
+}
+
+Keys web_keys(Config::WebFront& front) {
+  web::OriginServerOptions& server = front.options;
+  return {
+      text("bind", "0.0.0.0", server.bind),
+      port("port", "8081", server.port, true),
+      base_path(server.base_path),
+      backend_name("worklist", "the name of a [backend …]; empty = not offered",
+                   front.route.worklist),
+      backend_name("mpps", "the name of a [backend …]; empty = not offered", front.route.mpps),
+      delivery(),
+      integer("max_connections", "256", 1, 100000, server.max_connections),
+      integer("max_body_bytes", "4194304", 1024, 1u << 30, server.max_body_bytes),
+      integer("max_response_bytes", "67108864", 1024, 1u << 30, server.max_response_bytes),
+      integer("count_cap", "1000", 0, 1000000, server.count_cap),
+      integer<std::uint64_t>("count_cap_milliseconds", "500", 0, 60000,
+                             [&server](std::uint64_t number) {
+                               server.count_cap_milliseconds = std::chrono::milliseconds(number);
+                             }),
+      choice<int>("no_match_status", "204", {{"204", 204}, {"200", 200}},
+                  [&server](int status) { server.no_match_status = status; }),
+      yes_no("gateway_status_codes", "no", server.gateway_status_codes),
+      later("cors_allowed_origins"),
+      later("users"),
+      later("tokens"),
+      later("tls_certificate"),
+      later("tls_private_key"),
+      later("tls_trusted"),
+  };
+}
+
+Key kind_key(std::string& kind) {
+  return required(choice<std::string>(
+      "kind", "", {{"scp", "scp"}, {"origin-server", "origin-server"}, {"store", std::nullopt}},
+      [&kind](const std::string& word) { kind = word; }));
+}
+
+Keys scp_backend_keys(dimse::ScuOptions& scu, std::string& kind) {
+  return {
+      kind_key(kind),
+      required(ae_title("ae_title", "", scu.ae_title)),
+      required(text("host", "", scu.host)),
+      port("port", "104", scu.port, false),
+      ae_title("calling_ae_title", "MODGATE", scu.calling_ae_title),
+      integer("max_associations", "8", 1, 1000, scu.max_associations),
+      yes_no("reuse_associations", "yes", scu.reuse_associations),
+      seconds("idle_release_seconds", "30", scu.idle_release),
+      character_set("character_set", scu.character_set),
+      character_set("assume_character_set", scu.assume_character_set),
+      seconds("acse_timeout_seconds", "5", scu.acse_timeout),
+      seconds("dimse_timeout_seconds", "30", scu.dimse_timeout),
+      later("tls_certificate"),
+      later("tls_private_key"),
+      later("tls_trusted"),
+  };
+}
+
+Key base_uri(std::string& target) {
+  return {"base_uri", "", "http://host[:port][/path]", [&target](const std::string& value) {
+            web::UserAgentOptions options;
+            options.base_uri = value;
+            const auto checked = web::UserAgent::check(options);
+            if (!checked) return checked.fault().what;
+            target = value;
+            return std::string();
+          }};
+}
+
+Keys origin_server_backend_keys(web::UserAgentOptions& agent, std::string& kind) {
+  return {
+      kind_key(kind),
+      required(base_uri(agent.base_uri)),
+      choice<bool>("media_type", "json", {{"json", true}, {"xml", std::nullopt}}, [](bool) {}),
+      choice<bool>("update_uri", "query", {{"query", false}, {"path", true}},
+                   [&agent](bool path) { agent.update_path = path; }),
+      integer("max_connections", "8", 1, 1000, agent.max_connections),
+      seconds("connect_timeout_seconds", "5", agent.connect_timeout),
+      seconds("response_timeout_seconds", "30", agent.response_timeout),
+      integer("page_size", "1000", 1, 1000000, agent.page_size),
+      later("username"),
+      later("password_file"),
+      later("bearer_token_file"),
+      later("tls_trusted"),
+      later("tls_certificate"),
+      later("tls_private_key"),
+  };
+}
+
+Keys modality_keys(dimse::Modality& modality, ModalityRoute& route) {
+  return {
+      required(ae_title("ae_title", "", modality.ae_title)),
+      text("host", "", modality.host),
+      backend_name("worklist", "the name of a [backend …]; without this key as in [dimse]",
+                   route.worklist),
+      backend_name("mpps", "the name of a [backend …]; without this key as in [dimse]", route.mpps),
+      delivery(),
+      character_set("character_set", modality.character_set),
+      character_set("assume_character_set", modality.assume_character_set),
+      yes_no("station_filter", "no", modality.station_filter),
+  };
+}
+
+// --- Reading.
+
+class ConfigReader {
+ public:
+  explicit ConfigReader(ConfigReading& reading) : reading_(reading) {}
+
+  void read(const std::vector<IniSection>& sections) {
+    for (const IniSection& section : sections) read_section(section);
+    check_references();
+    if (!config().dimse && !config().web) {
+      fault(0, "", "", "neither [dimse] nor [web] is there: expected at least one front");
+    }
+  }
+
+ private:
+  Config& config() { return reading_.config; }
+
+  void fault(int line, std::string section, std::string key, std::string what) {
+    reading_.faults.push_back({line, std::move(section), std::move(key), std::move(what)});
+  }
+
+  void read_section(const IniSection& section) {
+    const bool named = section.kind == "backend" || section.kind == "modality";
+    if (named == section.name.empty() &&
+        (named || section.kind == "gateway" || section.kind == "dimse" || section.kind == "web")) {
+      fault(section.line, section.title(), "",
+            named ? fmt::format("expected a name, as in [{} one]", section.kind)
+                  : fmt::format("expected no name, as in [{}]", section.kind));
+    }
+    if (section.kind == "gateway") {
+      apply(section, gateway_keys(config(), state_dir_));
+    } else if (section.kind == "dimse") {
+      apply(section, dimse_keys(config().dimse.emplace()));
+    } else if (section.kind == "web") {
+      apply(section, web_keys(config().web.emplace()));
+    } else if (section.kind == "backend") {
+      read_backend(section);
+    } else if (section.kind == "modality") {
+      read_modality(section);
+    } else {
+      fault(section.line, section.title(), "",
+            section.kind == "admin" || section.kind == "audit"
+                ? "not yet available"
+                : "unknown section, expected gateway, dimse, web, backend NAME or modality NAME");
+    }
+  }
+
+  void read_backend(const IniSection& section) {
+    backend_names_.insert(section.name);
+    const auto kind_entry = std::find_if(section.entries.begin(), section.entries.end(),
+                                         [](const IniEntry& e) { return e.key == "kind"; });
+    std::string kind;
+    if (kind_entry != section.entries.end() && kind_entry->value == "scp") {
+      dimse::ScuOptions scu;
+      apply(section, scp_backend_keys(scu, kind));
+      config().backends.insert_or_assign(section.name, std::move(scu));
+    } else if (kind_entry != section.entries.end() && kind_entry->value == "origin-server") {
+      web::UserAgentOptions agent;
+      apply(section, origin_server_backend_keys(agent, kind));
+      config().backends.insert_or_assign(section.name, std::move(agent));
+    } else if (kind_entry == section.entries.end()) {
+      fault(section.line, section.title(), "kind", "missing, expected scp | origin-server");
+    } else {  // without its kind no other key can be judged
+      fault(kind_entry->line, section.title(), "kind", kind_key(kind).apply(kind_entry->value));
+    }
+  }
+
+  void read_modality(const IniSection& section) {
+    dimse::Modality modality;
+    ModalityRoute route;
+    apply(section, modality_keys(modality, route));
+    for (const char* key : {"worklist", "mpps"}) {  // a key that is not there is no empty one
+      const bool there = std::any_of(section.entries.begin(), section.entries.end(),
+                                     [&](const IniEntry& entry) { return entry.key == key; });
+      if (!there) (key == std::string_view("mpps") ? route.mpps : route.worklist).reset();
+    }
+    route.ae_title = modality.ae_title;
+    const bool twice = std::any_of(
+        config().modalities.begin(), config().modalities.end(), [&](const ModalityRoute& other) {
+          return other.ae_title == route.ae_title && !route.ae_title.empty();
+        });
+    if (twice) {
+      fault(line_of(section, "ae_title"), section.title(), "ae_title",
+            "belongs to another [modality …] already, expected an AE title of its own");
+    }
+    modalities_.push_back(std::move(modality));
+    config().modalities.push_back(std::move(route));
+  }
+
+  static int line_of(const IniSection& section, std::string_view key) {
+    for (const IniEntry& entry : section.entries) {
+      if (entry.key == key) return entry.line;
+    }
+    return section.line;
+  }
+
+  // Defaults first, then what the section says; unknown and missing keys are faults.
+  void apply(const IniSection& section, const Keys& keys) {
+    reading_.effective += fmt::format("[{}]\n", section.title());
+    for (const Key& key : keys) {
+      const auto entry = std::find_if(section.entries.begin(), section.entries.end(),
+                                      [&](const IniEntry& e) { return e.key == key.name; });
+      const bool there = entry != section.entries.end();
+      if (!there && key.required) {
+        fault(section.line, section.title(), key.name,
+              fmt::format("missing, expected {}", key.allowed));
+        continue;
+      }
+      const std::string& value = there ? entry->value : key.default_value;
+      const std::string wrong = key.apply(value);
+      if (!wrong.empty())
+        fault(there ? entry->line : section.line, section.title(), key.name, wrong);
+      reading_.effective += fmt::format("{} = {}\n", key.name, value);
+      if (there && (key.name == "worklist" || key.name == "mpps")) {
+        references_.push_back({entry->line, section.title(), key.name, entry->value});
+      }
+    }
+    reading_.effective += '\n';
+    refuse_unknown(section, keys);
+  }
+
+  void refuse_unknown(const IniSection& section, const Keys& keys) {
+    for (const IniEntry& entry : section.entries) {
+      if (std::any_of(keys.begin(), keys.end(),
+                      [&](const Key& key) { return key.name == entry.key; })) {
+        continue;
+      }
+      std::string known;
+      for (const Key& key : keys) known += (known.empty() ? "" : ", ") + key.name;
+      fault(entry.line, section.title(), entry.key,
+            fmt::format("unknown key, expected one of {}", known));
+    }
+  }
+
+  void check_references() {
+    for (const ConfigFault& reference : references_) {
+      for (const std::string& name : split_names(reference.what)) {
+        if (name.empty() || backend_names_.count(name) != 0) continue;
+        fault(reference.line, reference.section, reference.key,
+              fmt::format("there is no [backend {}]", name));
+      }
+    }
+    if (config().dimse) {
+      config().dimse->options.modalities = modalities_;
+    } else if (!modalities_.empty()) {
+      fault(0, "", "", "[modality …] without [dimse]: expected a DIMSE front");
+    }
+  }
+
+  ConfigReading& reading_;
+  std::string state_dir_;
+  std::vector<dimse::Modality> modalities_;
+  std::set<std::string> backend_names_;
+  std::vector<ConfigFault> references_;  // what: the names
+};
+
+}  // namespace
+
+ConfigReading read_config(std::string_view text, const Environment& environment) {
+  ConfigReading reading;
+  const auto sections = read_ini(text, environment, reading.faults);
+  ConfigReader(reading).read(sections);
+  std::stable_sort(reading.faults.begin(), reading.faults.end(),
+                   [](const ConfigFault& a, const ConfigFault& b) { return a.line < b.line; });
+  return reading;
+}
+
+std::optional<std::string> process_environment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  if (value == nullptr) return std::nullopt;
+  return std::string(value);
+}
+
+std::vector<ConfigKey> config_keys() {
+  Config config;
+  std::string word;
+  Config::DimseFront dimse_front;
+  Config::WebFront web_front;
+  dimse::ScuOptions scu;
+  web::UserAgentOptions agent;
+  dimse::Modality modality;
+  ModalityRoute route;
+  const std::pair<const char*, Keys> sections[] = {
+      {"gateway", gateway_keys(config, word)},
+      {"dimse", dimse_keys(dimse_front)},
+      {"web", web_keys(web_front)},
+      {"backend kind=scp", scp_backend_keys(scu, word)},
+      {"backend kind=origin-server", origin_server_backend_keys(agent, word)},
+      {"modality", modality_keys(modality, route)},
+  };
+  std::vector<ConfigKey> rows;
+  for (const auto& [section, keys] : sections) {
+    for (const Key& key : keys) {
+      rows.push_back({section, key.name, key.default_value,
+                      key.required ? key.allowed + " (required)" : key.allowed});
+    }
+  }
+  return rows;
+}
+
+}  // namespace gateway

@@ -1,0 +1,77 @@
+// What the INI file says, checked and in the types of the rooms that use it. Every key, its default
+// and what it allows stand in one table (config.cpp); docs/configuration.md and conf/modgate.ini
+// follow it.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "dimse/scp.h"
+#include "dimse/scu.h"
+#include "gateway/ini_file.h"
+#include "mapping/log.h"
+#include "web/origin_server.h"
+#include "web/user_agent.h"
+
+namespace gateway {
+
+enum class LogFormat { text, json };
+
+/// Names of backends that answer; empty = not offered.
+struct Route {
+  std::vector<std::string> worklist;
+  std::vector<std::string> mpps;
+};
+
+/// One [modality …]: only what routing needs; the rest is in ScpOptions::modalities.
+struct ModalityRoute {
+  std::string ae_title;
+  std::optional<std::vector<std::string>> worklist;  ///< nothing = as the front
+  std::optional<std::vector<std::string>> mpps;
+};
+
+/// Constant after start. A value.
+struct Config {
+  mapping::LogLevel log_level = mapping::LogLevel::info;
+  LogFormat log_format = LogFormat::text;
+
+  struct DimseFront {
+    dimse::ScpOptions options;
+    Route route;
+  };
+  struct WebFront {
+    web::OriginServerOptions options;
+    Route route;
+  };
+  std::optional<DimseFront> dimse;
+  std::optional<WebFront> web;
+  std::vector<ModalityRoute> modalities;
+  std::map<std::string, std::variant<dimse::ScuOptions, web::UserAgentOptions>> backends;
+};
+
+/// What came of reading: the configuration is to be used only without faults.
+struct ConfigReading {
+  Config config;
+  std::vector<ConfigFault> faults;  ///< all of them, by line
+  std::string effective;            ///< the whole as an INI file, defaults included, no secrets
+};
+
+ConfigReading read_config(std::string_view text, const Environment& environment);
+
+/// The variables of this process.
+std::optional<std::string> process_environment(const std::string& name);
+
+/// One row of the table of keys, for documents and their tests.
+struct ConfigKey {
+  std::string section;  ///< "dimse"; for backends with their kind: "backend kind=scp"
+  std::string key;
+  std::string default_value;
+  std::string allowed;
+};
+std::vector<ConfigKey> config_keys();
+
+}  // namespace gateway

@@ -1,0 +1,41 @@
+// Owns the backends and says which of them answers a caller: per modality where it has rules of its
+// own, else per front.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "gateway/config.h"
+#include "gateway/transaction_log.h"
+#include "mapping/services.h"
+
+namespace gateway {
+
+/// Constant after construction; safe from any thread. Outlives the fronts that route through it.
+class Router {
+ public:
+  /// config: without faults. Opens no connection yet.
+  Router(const Config& config, const mapping::Log& log);
+  ~Router();
+  Router(const Router&) = delete;
+  Router& operator=(const Router&) = delete;
+
+  /// What the caller's front, or its [modality …], offers it.
+  mapping::Services route(const mapping::Caller& caller) const;
+
+ private:
+  struct Backend {
+    std::unique_ptr<mapping::WorklistService> worklist_owner;  // one object is both services
+    std::unique_ptr<LoggedWorklist> worklist;
+    std::unique_ptr<LoggedMpps> mpps;
+  };
+  mapping::Services services_of(const Route& route) const;
+
+  std::map<std::string, Backend> backends_;
+  mapping::Services dimse_;
+  mapping::Services web_;
+  std::map<std::string, mapping::Services> modalities_;  // by calling AE title
+};
+
+}  // namespace gateway

@@ -1,0 +1,90 @@
+// Fronts up, wait, drain. The DIMSE front goes first: its backend may be this process' web front.
+#include "gateway/serve.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "dimse/scp.h"
+#include "gateway/log.h"
+#include "gateway/router.h"
+#include "web/origin_server.h"
+
+namespace gateway {
+namespace {
+
+using mapping::LogLevel;
+
+std::string address(const std::string& host, std::uint16_t port) {
+  const bool ipv_6 = host.find(':') != std::string::npos;
+  return ipv_6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+}
+
+// The signals that end the program, blocked in every thread that is started from here on.
+sigset_t block_stop_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+// Starts a front; the ready line grows, or a fault is logged.
+template <class Front>
+bool start(Front& front, std::string_view name, const std::string& host, std::string& ready,
+           const mapping::Log& log) {
+  const auto port = front.start();
+  if (!port) {
+    log(LogLevel::error, fmt::format("{} front cannot start: {}", name, port.fault().what));
+    return false;
+  }
+  ready += fmt::format(" {}={}", name, address(host, port.value()));
+  return true;
+}
+
+}  // namespace
+
+int serve(const Config& config) {
+  const sigset_t signals = block_stop_signals();
+  const mapping::Log log = make_log(config.log_level, config.log_format);
+  const Router router(config, log);
+  const mapping::Router route = [&router](const mapping::Caller& caller) {
+    return router.route(caller);
+  };
+
+  std::unique_ptr<dimse::Scp> scp;
+  std::unique_ptr<web::OriginServer> origin_server;
+  std::string ready = "ready";
+  if (config.dimse) {
+    scp = std::make_unique<dimse::Scp>(config.dimse->options, route, log);
+    if (!start(*scp, "dimse", config.dimse->options.bind, ready, log)) return 1;
+  }
+  if (config.web) {
+    origin_server = std::make_unique<web::OriginServer>(config.web->options, route, log);
+    if (!start(*origin_server, "web", config.web->options.bind, ready, log)) return 1;
+  }
+  fmt::print(stderr, "{}\n", ready);
+  std::fflush(stderr);
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  log(LogLevel::info, fmt::format("stopping after {}", signal == SIGINT ? "SIGINT" : "SIGTERM"));
+  const auto end = std::chrono::steady_clock::now() + stop_grace;
+  const auto left = [&] {
+    return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(
+                        end - std::chrono::steady_clock::now()),
+                    std::chrono::milliseconds(0));
+  };
+  if (scp) scp->stop(left());
+  if (origin_server) origin_server->stop(left());
+  log(LogLevel::info, "stopped");
+  return 0;
+}
+
+}  // namespace gateway

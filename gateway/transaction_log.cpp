@@ -1,0 +1,105 @@
+// One line a transaction.
+#include "gateway/transaction_log.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <string_view>
+
+namespace gateway {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string_view name_of(mapping::Outcome::How how) {
+  switch (how) {
+    case mapping::Outcome::How::answered:
+      return "answered";
+    case mapping::Outcome::How::unreachable:
+      return "unreachable";
+    case mapping::Outcome::How::unknown:
+      return "unknown";
+    case mapping::Outcome::How::local:
+      return "local";
+  }
+  return "";
+}
+
+// A peer chose the AE title: blanks in it must not look like further fields.
+std::string quoted(std::string_view name) { return fmt::format("\"{}\"", name); }
+
+struct Line {
+  std::string_view operation;
+  std::string_view backend;
+  const mapping::Context& context;
+  Clock::time_point start = Clock::now();
+
+  void write(const mapping::Log& log, const mapping::Outcome& outcome,
+             std::string more = {}) const {
+    using std::chrono::duration;
+    const bool dimse = context.caller.protocol == mapping::Caller::Protocol::dimse;
+    const double milliseconds = duration<double, std::milli>(Clock::now() - start).count();
+    const bool bad = outcome.status_class() == mapping::StatusClass::failure;
+    std::string line = fmt::format(
+        "tx={} {} {}->{} caller={} address={}{} status={:04X} {} ms={:.1f}", context.transaction,
+        operation, dimse ? "dimse" : "web", backend, quoted(context.caller.name),
+        context.caller.address, more, outcome.status, name_of(outcome.how), milliseconds);
+    if (bad && !outcome.error_comment.empty()) line += " comment=" + quoted(outcome.error_comment);
+    log(bad ? mapping::LogLevel::warn : mapping::LogLevel::info, line);
+  }
+};
+
+}  // namespace
+
+LoggedWorklist::LoggedWorklist(mapping::WorklistService& inner, std::string backend,
+                               mapping::Log log)
+    : inner_(inner), backend_(std::move(backend)), log_(std::move(log)) {}
+
+mapping::Outcome LoggedWorklist::search(const mapping::Search& search,
+                                        const mapping::OnMatch& on_match,
+                                        const mapping::Context& context) {
+  const Line line{.operation = "search", .backend = backend_, .context = context};
+  std::size_t matches = 0;
+  auto outcome = inner_.search(
+      search,
+      [&](mapping::Match&& match) {
+        ++matches;
+        return on_match(std::move(match));
+      },
+      context);
+  line.write(log_, outcome,
+             outcome.dropped_matches == 0
+                 ? fmt::format(" matches={}", matches)
+                 : fmt::format(" matches={} dropped={}", matches, outcome.dropped_matches));
+  return outcome;
+}
+
+LoggedMpps::LoggedMpps(mapping::MppsService& inner, std::string backend, mapping::Log log)
+    : inner_(inner), backend_(std::move(backend)), log_(std::move(log)) {}
+
+mapping::Outcome LoggedMpps::create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
+                                    const mapping::Context& context) {
+  const Line line{.operation = "create", .backend = backend_, .context = context};
+  auto outcome = inner_.create(mpps, attributes, context);
+  line.write(log_, outcome);
+  return outcome;
+}
+
+mapping::Outcome LoggedMpps::update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
+                                    const mapping::Context& context) {
+  const Line line{.operation = "update", .backend = backend_, .context = context};
+  auto outcome = inner_.update(mpps, modifications, context);
+  line.write(log_, outcome);
+  return outcome;
+}
+
+mapping::Outcome LoggedMpps::retrieve(const mapping::Uid& mpps,
+                                      const mapping::AttributeList& attributes,
+                                      mapping::DataSet& found, const mapping::Context& context) {
+  const Line line{.operation = "retrieve", .backend = backend_, .context = context};
+  auto outcome = inner_.retrieve(mpps, attributes, found, context);
+  line.write(log_, outcome);
+  return outcome;
+}
+
+}  // namespace gateway

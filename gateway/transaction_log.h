@@ -1,0 +1,41 @@
+// Decorators that write one log line for each transaction: who asked, which backend answered, with
+// which status, how long it took. Never what was asked or found.
+#pragma once
+
+#include <string>
+
+#include "mapping/log.h"
+#include "mapping/services.h"
+
+namespace gateway {
+
+class LoggedWorklist : public mapping::WorklistService {
+ public:
+  /// inner outlives this. backend: its name in the configuration.
+  LoggedWorklist(mapping::WorklistService& inner, std::string backend, mapping::Log log);
+  mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
+                          const mapping::Context& context) override;
+
+ private:
+  mapping::WorklistService& inner_;
+  const std::string backend_;
+  const mapping::Log log_;
+};
+
+class LoggedMpps : public mapping::MppsService {
+ public:
+  LoggedMpps(mapping::MppsService& inner, std::string backend, mapping::Log log);
+  mapping::Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
+                          const mapping::Context& context) override;
+  mapping::Outcome update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
+                          const mapping::Context& context) override;
+  mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
+                            mapping::DataSet& found, const mapping::Context& context) override;
+
+ private:
+  mapping::MppsService& inner_;
+  const std::string backend_;
+  const mapping::Log log_;
+};
+
+}  // namespace gateway

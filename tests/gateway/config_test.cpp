@@ -1,0 +1,212 @@
+// The INI file: form, table of keys, references. conf/modgate.ini is held against the table.
+#include "gateway/config.h"
+
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <iterator>
+
+#include "mapping/services.h"
+
+using namespace gateway;
+
+namespace {
+
+std::optional<std::string> no_environment(const std::string&) { return std::nullopt; }
+
+ConfigReading read(const std::string& text) { return read_config(text, no_environment); }
+
+std::vector<std::string> faults_of(const std::string& text) {
+  std::vector<std::string> faults;
+  for (const ConfigFault& fault : read(text).faults) faults.push_back(to_string(fault, "f.ini"));
+  return faults;
+}
+
+std::string shipped() {
+  std::ifstream file(SOURCE_DIR "/conf/modgate.ini");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+const std::string small =
+    "[dimse]\nworklist = ris\nport = 0\n[backend ris]\nkind = origin-server\n"
+    "base_uri = http://127.0.0.1:8080/x\n";
+
+}  // namespace
+
+TEST_CASE("conf/modgate.ini is read without a fault") {
+  const ConfigReading reading = read(shipped());
+  for (const ConfigFault& fault : reading.faults) FAIL_CHECK(to_string(fault, "conf/modgate.ini"));
+  REQUIRE(reading.config.dimse);
+  REQUIRE(reading.config.web);
+  CHECK(reading.config.backends.size() == 2);
+}
+
+TEST_CASE("conf/modgate.ini holds every key of the table with its default, and no other") {
+  std::vector<ConfigFault> faults;
+  const auto sections = read_ini(shipped(), no_environment, faults);
+  std::size_t in_file = 0;
+  for (const IniSection& section : sections) in_file += section.entries.size();
+  std::size_t in_table = 0;
+  for (const ConfigKey& row : config_keys()) {
+    INFO("[" << row.section << "] " << row.key);
+    ++in_table;
+    const auto section = std::find_if(sections.begin(), sections.end(), [&](const IniSection& one) {
+      if (one.kind != "backend") return one.kind == row.section;
+      return row.section == "backend kind=" + one.entries.front().value;
+    });
+    REQUIRE(section != sections.end());
+    const auto entry = std::find_if(section->entries.begin(), section->entries.end(),
+                                    [&](const IniEntry& one) { return one.key == row.key; });
+    REQUIRE(entry != section->entries.end());
+    const bool example = row.allowed.find("(required)") != std::string::npos ||
+                         row.key == "worklist" || row.key == "mpps";
+    if (!example) CHECK(entry->value == row.default_value);
+  }
+  CHECK(in_file == in_table);
+}
+
+TEST_CASE("values reach the options of the rooms") {
+  const auto reading = read(
+      "[gateway]\nlog_level = debug\nlog_format = json\n"
+      "[dimse]\nae_title = GATE\nbind = ::1\nport = 104\nmpps = old\nmax_associations = 7\n"
+      "dimse_timeout_seconds = 9\nknown_modalities_only = yes\n"
+      "[web]\nport = 0\nbase_path = /dicom/web\nno_match_status = 200\nworklist = old\n"
+      "[backend old]\nkind = scp\nae_title = RIS\nhost = ris.example\ncharacter_set = ISO_IR 100\n"
+      "reuse_associations = no\n"
+      "[modality ct]\nae_title = CT1\nstation_filter = yes\nworklist = old\nmpps =\n");
+  for (const ConfigFault& fault : reading.faults) FAIL_CHECK(fault.what);
+  const Config& config = reading.config;
+  CHECK(config.log_level == mapping::LogLevel::debug);
+  CHECK(config.log_format == LogFormat::json);
+  REQUIRE(config.dimse);
+  CHECK(config.dimse->options.ae_title == "GATE");
+  CHECK(config.dimse->options.bind == "::1");
+  CHECK(config.dimse->options.max_associations == 7);
+  CHECK(config.dimse->options.dimse_timeout == std::chrono::seconds(9));
+  CHECK(config.dimse->options.transaction_timeout == std::chrono::seconds(9));
+  CHECK(config.dimse->options.known_modalities_only);
+  CHECK(config.dimse->route.worklist.empty());
+  CHECK(config.dimse->route.mpps == std::vector<std::string>{"old"});
+  REQUIRE(config.dimse->options.modalities.size() == 1);
+  CHECK(config.dimse->options.modalities[0].station_filter);
+  REQUIRE(config.web);
+  CHECK(config.web->options.base_path == "/dicom/web");
+  CHECK(config.web->options.no_match_status == 200);
+  const auto& scu = std::get<dimse::ScuOptions>(config.backends.at("old"));
+  CHECK(scu.host == "ris.example");
+  CHECK(scu.character_set->defined_term() == "ISO_IR 100");
+  CHECK_FALSE(scu.reuse_associations);
+  REQUIRE(config.modalities.size() == 1);
+  CHECK(config.modalities[0].worklist == std::vector<std::string>{"old"});
+  REQUIRE(config.modalities[0].mpps);  // there, and empty: this modality has no MPPS
+  CHECK(config.modalities[0].mpps->empty());
+}
+
+TEST_CASE("a modality without keys for its route has the front's") {
+  const auto reading = read(small + "[modality ct]\nae_title = CT1\n");
+  REQUIRE(reading.faults.empty());
+  CHECK_FALSE(reading.config.modalities[0].worklist);
+  CHECK_FALSE(reading.config.modalities[0].mpps);
+}
+
+TEST_CASE("all faults come at once, each with its line, section, key and what is allowed") {
+  CHECK(faults_of("[dimse]\n"
+                  "port = 99999\n"
+                  "worklist = nowhere\n"
+                  "colour = blue\n"
+                  "[web]\n"
+                  "no_match_status = 404\n"
+                  "[backend ris]\n"
+                  "kind = scp\n"
+                  "host = h\n") ==
+        std::vector<std::string>{
+            "f.ini:2: [dimse] port: expected a whole number from 0 to 65535",
+            "f.ini:3: [dimse] worklist: there is no [backend nowhere]",
+            "f.ini:4: [dimse] colour: unknown key, expected one of ae_title, bind, port, worklist, "
+            "mpps, mpps_delivery, max_associations, known_modalities_only, any_called_ae_title, "
+            "acse_timeout_seconds, dimse_timeout_seconds, idle_timeout_seconds, max_pdu_bytes, "
+            "tls_certificate, tls_private_key, tls_trusted",
+            "f.ini:6: [web] no_match_status: expected 204 | 200",
+            "f.ini:7: [backend ris] ae_title: missing, expected an AE title of 1 to 16 printable "
+            "ASCII characters, no backslash"});
+}
+
+TEST_CASE("each single fault is found where it stands") {
+  const std::pair<std::string, std::string> rows[] = {
+      {"[dimse]\nnonsense\n[backend a]\nkind = scp\nae_title = A\nhost = h\n",
+       "f.ini:2: [dimse] expected [section], key = value, or a comment that starts with ;"},
+      {small + "[dimse]\n", "f.ini:7: [dimse] section stands twice, first in line 1"},
+      {"[dimse]\nport = 1\nport = 2\n", "f.ini:3: [dimse] port: key stands twice, first in line 2"},
+      {"port = 1\n[dimse]\n", "f.ini:1: port: stands in no section"},
+      {"[dimse]\n[admin]\n", "f.ini:2: [admin] not yet available"},
+      {"[dimse]\n[surprise]\n",
+       "f.ini:2: [surprise] unknown section, expected gateway, dimse, web, backend NAME or "
+       "modality "
+       "NAME"},
+      {"[dimse]\n[backend]\nkind = scp\nae_title = A\nhost = h\n",
+       "f.ini:2: [backend] expected a name, as in [backend one]"},
+      {"[dimse front]\n", "f.ini:1: [dimse front] expected no name, as in [dimse]"},
+      {"[gateway]\n", "f.ini: neither [dimse] nor [web] is there: expected at least one front"},
+      {"[dimse]\nae_title = SEVENTEEN LETTERS\n",
+       "f.ini:2: [dimse] ae_title: expected an AE title of 1 to 16 printable ASCII characters, no "
+       "backslash"},
+      {"[dimse]\nknown_modalities_only = maybe\n",
+       "f.ini:2: [dimse] known_modalities_only: expected yes | no"},
+      {"[dimse]\nmpps_delivery = queued\n",
+       "f.ini:2: [dimse] mpps_delivery: queued is not yet available, expected direct"},
+      {"[dimse]\ntls_certificate = /etc/c.pem\n",
+       "f.ini:2: [dimse] tls_certificate: not yet available, expected nothing here"},
+      {"[dimse]\nworklist = a, b\n",
+       "f.ini:2: [dimse] worklist: several backends are not yet available, expected one name"},
+      {"[dimse]\n[backend a]\nkind = store\n",
+       "f.ini:3: [backend a] kind: store is not yet available, expected scp | origin-server"},
+      {"[dimse]\n[backend a]\n",
+       "f.ini:2: [backend a] kind: missing, expected scp | origin-server"},
+      {"[web]\nbase_path = radiology\n",
+       "f.ini:2: [web] base_path: expected a path that starts with / and holds letters, digits, / "
+       ". "
+       "_ ~ -"},
+      {"[dimse]\nae_title = ${NOT_SET_ANYWHERE}\n",
+       "f.ini:2: [dimse] ae_title: environment variable NOT_SET_ANYWHERE is not set"},
+      {"[dimse]\nae_title = ${OPEN\n", "f.ini:2: [dimse] ae_title: ${ is not closed by }"},
+      {"[dimse\n", "f.ini:1: expected a section heading such as [dimse] or [backend ris]"},
+      {"[dimse]\n[modality a]\nae_title = CT\n[modality b]\nae_title = CT\n",
+       "f.ini:5: [modality b] ae_title: belongs to another [modality …] already, expected an AE "
+       "title "
+       "of its own"},
+      {"[dimse]\nae_title = " + std::string(300, 'x') + "\n",
+       "f.ini:2: [dimse] line is too long, at most 198 bytes are allowed"},
+  };
+  for (const auto& [text, fault] : rows) {
+    const auto faults = faults_of(text);
+    INFO(text);
+    CHECK(std::find(faults.begin(), faults.end(), fault) != faults.end());
+    if (!faults.empty() && faults.front() != fault) UNSCOPED_INFO(faults.front());
+  }
+}
+
+TEST_CASE("a base URI that cannot be used yet is a fault of the configuration") {
+  const auto faults = faults_of(
+      "[dimse]\nworklist = ris\n[backend ris]\nkind = origin-server\nbase_uri = ris.example\n");
+  REQUIRE(faults.size() == 1);
+  CHECK(faults[0].rfind("f.ini:5: [backend ris] base_uri: ", 0) == 0);
+}
+
+TEST_CASE("values come from the environment once, and comments and blanks go") {
+  const auto reading = read_config("[dimse]\n  ae_title =  ${AE}  ; the title\nport = 0\n",
+                                   [](const std::string& name) -> std::optional<std::string> {
+                                     if (name != "AE") return std::nullopt;
+                                     return "CT ${AE}";
+                                   });
+  REQUIRE(reading.faults.empty());
+  CHECK(reading.config.dimse->options.ae_title == "CT ${AE}");
+}
+
+TEST_CASE("the effective configuration names every key with its value and reads back") {
+  const ConfigReading reading = read(small);
+  REQUIRE(reading.faults.empty());
+  CHECK(reading.effective.find("max_associations = 200\n") != std::string::npos);
+  CHECK(reading.effective.find("base_uri = http://127.0.0.1:8080/x\n") != std::string::npos);
+  const ConfigReading again = read(reading.effective);
+  CHECK(again.faults.empty());
+  CHECK(again.effective == reading.effective);
+}

@@ -1,0 +1,88 @@
+// One line a transaction, without patient data.
+#include "gateway/transaction_log.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <vector>
+
+#include "mapping/tags.h"
+
+using namespace gateway;
+using mapping::LogLevel;
+
+namespace {
+
+mapping::DataSet doe() {
+  mapping::DataSetBuilder builder;
+  builder.add(mapping::tags::PatientName, mapping::Vr::PN, "Doe^Jane");
+  return builder.build().value();
+}
+
+struct Backend : mapping::WorklistService, mapping::MppsService {
+  mapping::Outcome outcome;
+  mapping::Outcome search(const mapping::Search&, const mapping::OnMatch& on_match,
+                          const mapping::Context&) override {
+    on_match({doe(), true});
+    return outcome;
+  }
+  mapping::Outcome create(const mapping::Uid&, const mapping::DataSet&,
+                          const mapping::Context&) override {
+    return outcome;
+  }
+  mapping::Outcome update(const mapping::Uid&, const mapping::DataSet&,
+                          const mapping::Context&) override {
+    return outcome;
+  }
+  mapping::Outcome retrieve(const mapping::Uid&, const mapping::AttributeList&,
+                            mapping::DataSet& found, const mapping::Context&) override {
+    found = doe();
+    return outcome;
+  }
+};
+
+struct Lines {
+  std::vector<std::pair<LogLevel, std::string>> all;
+  mapping::Log log() {
+    return [this](LogLevel level, std::string_view line) { all.emplace_back(level, line); };
+  }
+};
+
+}  // namespace
+
+TEST_CASE("every transaction is one line that names front, backend, caller, status and time") {
+  Backend backend;
+  Lines lines;
+  LoggedWorklist worklist(backend, "ris", lines.log());
+  LoggedMpps mpps(backend, "ris", lines.log());
+  mapping::Context context;
+  context.caller = {mapping::Caller::Protocol::dimse, "CT 1", "10.0.0.7"};
+  context.transaction = "42";
+  const auto uid = *mapping::Uid::parse("1.2.3");
+  mapping::DataSet found;
+
+  std::size_t matches = 0;
+  worklist.search(
+      {doe(), false, false, false}, [&](mapping::Match&&) { return ++matches > 0; }, context);
+  backend.outcome = mapping::Outcome::answered(0x0111, "Duplicate SOP Instance");
+  mpps.create(uid, doe(), context);
+  backend.outcome = mapping::Outcome::answered(0);
+  mpps.update(uid, doe(), context);
+  mpps.retrieve(uid, {}, found, context);
+
+  REQUIRE(lines.all.size() == 4);
+  CHECK(lines.all[0].second.rfind("tx=42 search dimse->ris caller=\"CT 1\" address=10.0.0.7 "
+                                  "matches=1 status=0000 answered ms=",
+                                  0) == 0);
+  CHECK(lines.all[1].first == LogLevel::warn);
+  CHECK(lines.all[1].second.find("create dimse->ris") != std::string::npos);
+  CHECK(lines.all[1].second.find("status=0111") != std::string::npos);
+  CHECK(lines.all[1].second.find("comment=\"Duplicate SOP Instance\"") != std::string::npos);
+  CHECK(lines.all[2].second.find("update dimse->ris") != std::string::npos);
+  CHECK(lines.all[3].second.find("retrieve dimse->ris") != std::string::npos);
+  CHECK(matches == 1);
+  CHECK_FALSE(found.empty());
+  for (const auto& [level, line] : lines.all) {
+    CHECK(line.find("Doe") == std::string::npos);
+    CHECK(line.find("1.2.3") == std::string::npos);
+  }
+}
