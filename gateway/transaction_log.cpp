@@ -44,7 +44,11 @@ struct Line {
         "tx={} {} {}->{} caller={} address={}{} status={:04X} {} ms={:.1f}", context.transaction,
         operation, dimse ? "dimse" : "web", backend, quoted(context.caller.name),
         context.caller.address, more, outcome.status, name_of(outcome.how), milliseconds);
-    if (bad && !outcome.error_comment.empty()) line += " comment=" + quoted(outcome.error_comment);
+    // A peer's Error Comment may name a patient; our own words do not.
+    const bool own_words = outcome.how != mapping::Outcome::How::answered;
+    if (own_words && !outcome.error_comment.empty()) {
+      line += " comment=" + quoted(outcome.error_comment);
+    }
     log(bad ? mapping::LogLevel::warn : mapping::LogLevel::info, line);
   }
 };
