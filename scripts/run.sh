@@ -83,11 +83,9 @@ ports=$(node -e '
 read -r ris_port mpps_port dimse_port web_port <<<"$ports"
 
 say "starting a legacy RIS: wlmscpfs over DCMTK's example worklist"
-examples=/usr/share/doc/dcmtk/examples
-[ -d "$examples/wlistdb" ] || examples=$build/dcmtk-examples
 mkdir -p "$scratch/worklists/OFFIS"
 touch "$scratch/worklists/OFFIS/lockfile"
-for dump in "$examples"/wlistdb/OFFIS/*.dump*; do
+for dump in "$(examples)"/wlistdb/OFFIS/*.dump*; do
   item=$(basename "$dump" .gz)
   zcat -f "$dump" >"$scratch/$item"
   dump2dcm -q -g "$scratch/$item" "$scratch/worklists/OFFIS/${item%.dump}.wl"

@@ -46,18 +46,26 @@ install_packages() {
     apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
-# Small images install packages without their documentation. DCMTK's example worklist is part of it,
-# so it is then taken out of the package itself.
+# Where DCMTK's example worklist is; fails if it is nowhere. A directory is not enough: small images
+# install packages without their documentation, and keep its empty directories.
+examples() {
+  local place
+  for place in /usr/share/doc/dcmtk/examples "$build/dcmtk-examples"; do
+    if compgen -G "$place/wlistdb/OFFIS/*.dump*" >/dev/null; then echo "$place"; return 0; fi
+  done
+  return 1
+}
+
+# Where there is no documentation, the example worklist is taken out of the package itself.
 unpack_examples() {
-  local wanted=usr/share/doc/dcmtk/examples
-  if [ -d "/$wanted/wlistdb" ] || [ -d "$build/dcmtk-examples/wlistdb" ]; then return 0; fi
+  if examples >/dev/null; then return 0; fi
   say "fetching DCMTK's example worklist"
   local scratch
   scratch=$(mktemp -d)
-  chmod 755 "$scratch"
+  chmod 755 "$scratch" # apt downloads as a user of its own
   (cd "$scratch" && apt-get download -q dcmtk && dpkg-deb -x dcmtk_*.deb unpacked)
   mkdir -p "$build/dcmtk-examples"
-  cp -r "$scratch/unpacked/$wanted/." "$build/dcmtk-examples/"
+  cp -r "$scratch/unpacked/usr/share/doc/dcmtk/examples/." "$build/dcmtk-examples/"
   rm -rf "$scratch"
 }
 

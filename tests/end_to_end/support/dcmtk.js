@@ -15,7 +15,10 @@ export function examplesDirectory() {
     '/usr/share/doc/dcmtk/examples',
     path.join(here, '../../../build/dcmtk-examples'),
   ].filter(Boolean);
-  const found = places.find((place) => fs.existsSync(path.join(place, 'wlistdb')));
+  const found = places.find((place) => {
+    const folder = path.join(place, 'wlistdb/OFFIS');
+    return fs.existsSync(folder) && fs.readdirSync(folder).some((file) => file.includes('.dump'));
+  });
   if (!found) throw new Error(`DCMTK's example worklist is in none of ${places.join(', ')}`);
   return found;
 }
