@@ -14,6 +14,7 @@ constexpr std::size_t pdv_header = 6;  // length, context ID, message control he
 constexpr std::size_t flush_at = 32u << 10;
 constexpr std::uint32_t largest_pdu = 131072;
 constexpr std::size_t largest_control_pdu = 128;  // release and abort have four bytes
+constexpr std::chrono::milliseconds slice{50};
 constexpr std::uint8_t control_command = 1, control_last = 2;
 
 enum PduType : std::uint8_t { p_data = 4, release_rq = 5, release_rp = 6, a_abort = 7 };
@@ -99,12 +100,34 @@ Arrival Association::receive(Message& message, const ReceiveOptions& options) {
     if (ended_ != Arrival::nothing) return ended_;
     if (has_begun() && !begun) begun = Clock::now();
     auto deadline = begun ? *begun + options.once_begun : options.first_byte;
-    auto wait = transport_.wait(std::min(deadline, options.whole), options.beside);
-    if (wait == Transport::Wait::timed_out) return Arrival::timed_out;
-    if (wait == Transport::Wait::beside) return Arrival::interrupted;
+    const auto arrival = wait_for_more(std::min(deadline, options.whole), options);
+    if (arrival != Arrival::nothing) return arrival;
     if (transport_.fill_available() == Status::closed) {
       take_pdus();
       if (ended_ == Arrival::nothing) ended_ = Arrival::closed;
+    }
+  }
+}
+
+/// nothing: there is something to read.
+Arrival Association::wait_for_more(Clock::time_point deadline, const ReceiveOptions& options) {
+  auto* cancellation = options.cancellation;
+  int beside = cancellation != nullptr ? cancellation->descriptor() : options.beside;
+  for (;;) {
+    if (cancellation != nullptr && cancellation->requested()) return Arrival::interrupted;
+    // Without a descriptor, or with one that cries wolf, the cancellation is asked now and then.
+    const bool slices = cancellation != nullptr && beside < 0;
+    const auto until = slices ? std::min(deadline, Clock::now() + slice) : deadline;
+    switch (transport_.wait(until, beside)) {
+      case Transport::Wait::readable:
+        return Arrival::nothing;
+      case Transport::Wait::beside:
+        if (cancellation == nullptr) return Arrival::interrupted;
+        if (!cancellation->requested()) beside = -1;
+        break;
+      case Transport::Wait::timed_out:
+        if (Clock::now() >= deadline) return Arrival::timed_out;
+        break;
     }
   }
 }

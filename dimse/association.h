@@ -18,6 +18,7 @@
 #include "dimse/command.h"
 #include "dimse/negotiation.h"
 #include "dimse/transport.h"
+#include "mapping/services.h"
 
 namespace dimse {
 
@@ -66,6 +67,8 @@ class Association {
     /// … or so long after it began, whichever is first.
     std::chrono::milliseconds once_begun{30'000};
     int beside = -1;  ///< a descriptor that interrupts the waiting
+    /// Asked before each waiting, and while it lasts; interrupts it. Not together with beside.
+    mapping::Cancellation* cancellation = nullptr;
   };
   /// Waits for the next message. What was sent but not flushed leaves first.
   Arrival receive(Message& message, const ReceiveOptions& options);
@@ -112,6 +115,7 @@ class Association {
   Arrival take_pdv(std::uint8_t context_id, std::uint8_t control, std::string_view fragment);
   Arrival take_command();
   bool has_begun() const;
+  Arrival wait_for_more(Clock::time_point deadline, const ReceiveOptions& options);
   void write_fragments(std::uint8_t context_id, bool command, std::string_view bytes);
 
   Transport& transport_;

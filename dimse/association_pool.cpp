@@ -1,0 +1,192 @@
+// Places, turns, and the thread that releases.
+#include "dimse/association_pool.h"
+
+#include <algorithm>
+
+#include "dimse/connector.h"
+
+namespace dimse {
+namespace {
+
+using mapping::NetworkEvent;
+using namespace std::chrono_literals;
+
+constexpr auto release_timeout = 2s;  ///< then the connection is closed anyway
+constexpr auto slice = 50ms;          ///< between two looks at a cancellation while waiting a turn
+
+}  // namespace
+
+AssociationPool::Opened::Opened(Descriptor peer, const Association::Limits& limits)
+    : descriptor(std::move(peer)), transport(descriptor.get()) {
+  transport.set_write_timeout(limits.write_timeout);
+}
+
+AssociationPool::Lease::~Lease() {
+  if (opened_) pool_->discard(std::move(opened_));
+}
+
+void AssociationPool::Lease::give_back() { pool_->keep(std::move(opened_)); }
+
+NetworkEvent AssociationPool::Lease::refusal(std::string_view abstract_syntax) const {
+  for (const auto& [refused, event] : opened_->refused) {
+    if (refused == abstract_syntax) return event;
+  }
+  return NetworkEvent::abstract_syntax_refused;
+}
+
+AssociationPool::AssociationPool(PoolOptions options) : options_(std::move(options)) {
+  reaper_ = std::thread([this] { reap(); });
+}
+
+AssociationPool::~AssociationPool() {
+  {
+    std::lock_guard lock(mutex_);
+    closing_ = true;
+    reaper_wakes_.notify_all();
+  }
+  reaper_.join();
+}
+
+std::size_t AssociationPool::size() const {
+  std::lock_guard lock(mutex_);
+  return places_taken_;
+}
+
+std::optional<AssociationPool::Lease> AssociationPool::acquire(Clock::time_point deadline,
+                                                               mapping::Cancellation* cancellation,
+                                                               bool fresh, Failure& failure) {
+  Turn turn;
+  if (!await_turn(turn, deadline, cancellation)) {
+    failure = {NetworkEvent::busy, "all associations are busy"};
+    return std::nullopt;
+  }
+  const bool alive = turn.opened && !fresh && turn.opened->association->look() == Arrival::nothing;
+  if (alive) return Lease(*this, std::move(turn.opened), true);
+  turn.opened.reset();  // the peer left, or may have: its place is taken by a new one
+  std::unique_ptr<Opened> opened;
+  try {
+    opened = open(deadline, failure);
+  } catch (const std::exception& error) {  // no memory
+    failure = {NetworkEvent::connect_failed, error.what()};
+  }
+  if (opened) return Lease(*this, std::move(opened), false);
+  free_place();
+  return std::nullopt;
+}
+
+bool AssociationPool::await_turn(Turn& turn, Clock::time_point deadline,
+                                 mapping::Cancellation* cancellation) {
+  std::unique_lock lock(mutex_);
+  turns_.push_back(&turn);
+  grant_turns();
+  while (!turn.granted) {
+    auto until = cancellation == nullptr ? deadline : std::min(deadline, Clock::now() + slice);
+    turn.came.wait_until(lock, until);
+    if (turn.granted) break;
+    if (Clock::now() >= deadline || (cancellation != nullptr && cancellation->requested())) {
+      turns_.remove(&turn);
+      return false;
+    }
+  }
+  return true;
+}
+
+void AssociationPool::grant_turns() {
+  while (!turns_.empty()) {
+    auto& turn = *turns_.front();
+    if (!idle_.empty()) {
+      turn.opened = std::move(idle_.back());
+      idle_.pop_back();
+    } else if (places_taken_ < options_.max_associations) {
+      ++places_taken_;
+    } else {
+      return;
+    }
+    turn.granted = true;
+    turn.came.notify_one();
+    turns_.pop_front();
+  }
+}
+
+std::unique_ptr<AssociationPool::Opened> AssociationPool::open(Clock::time_point deadline,
+                                                               Failure& failure) {
+  failure.event = NetworkEvent::connect_failed;
+  auto until = std::min(deadline, Clock::now() + options_.acse_timeout);
+  auto peer = connect_to(options_.host, options_.port, until, failure.why);
+  if (!peer) return nullptr;
+  auto opened = std::make_unique<Opened>(std::move(peer), options_.limits);
+  until = std::min(deadline, Clock::now() + options_.acse_timeout);
+  auto answer = request_association(opened->transport, options_.proposed, until);
+  if (answer.event != NetworkEvent::none) {
+    failure = {answer.event, answer.why};
+    return nullptr;
+  }
+  failure = {};
+  opened->refused = std::move(answer.refused);
+  opened->association.emplace(opened->transport, std::move(answer.negotiated), options_.limits);
+  return opened;
+}
+
+void AssociationPool::keep(std::unique_ptr<Opened> opened) {
+  std::lock_guard lock(mutex_);
+  opened->idle_since = Clock::now();
+  if (options_.reuse) {
+    idle_.push_back(std::move(opened));
+    grant_turns();
+  } else {
+    releasing_.push_back(std::move(opened));
+  }
+  reaper_wakes_.notify_one();
+}
+
+void AssociationPool::discard(std::unique_ptr<Opened> opened) {
+  opened->association->abort(Association::AbortSource::service_user);
+  opened.reset();
+  free_place();
+}
+
+void AssociationPool::free_place() {
+  std::lock_guard lock(mutex_);
+  --places_taken_;
+  grant_turns();
+}
+
+/// Waits until there is one, or null when the pool closes and nothing is left.
+std::unique_ptr<AssociationPool::Opened> AssociationPool::next_to_release(
+    std::unique_lock<std::mutex>& lock) {
+  for (;;) {
+    auto take_first = [](auto& from) {
+      auto opened = std::move(from.front());
+      from.pop_front();
+      return opened;
+    };
+    if (!releasing_.empty()) return take_first(releasing_);
+    if (closing_ && idle_.empty()) return nullptr;
+    if (idle_.empty()) {
+      reaper_wakes_.wait(lock);
+      continue;
+    }
+    const auto due = idle_.front()->idle_since + options_.idle_release;
+    if (closing_ || Clock::now() >= due) return take_first(idle_);
+    reaper_wakes_.wait_until(lock, due);
+  }
+}
+
+void AssociationPool::reap() {
+  std::unique_lock lock(mutex_);
+  while (auto opened = next_to_release(lock)) {
+    lock.unlock();
+    release(std::move(opened));
+    lock.lock();
+  }
+}
+
+void AssociationPool::release(std::unique_ptr<Opened> opened) {
+  const auto deadline =
+      Clock::now() + std::min<Clock::duration>(release_timeout, options_.acse_timeout);
+  if (opened->association->look() == Arrival::nothing) opened->association->release(deadline);
+  opened.reset();
+  free_place();
+}
+
+}  // namespace dimse

@@ -1,0 +1,297 @@
+// The front: who may associate and for what, and which command goes to which answering function.
+#include "dimse/scp.h"
+
+#include <fmt/format.h>
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+
+#include "dimse/association.h"
+#include "dimse/library.h"
+#include "dimse/listener.h"
+#include "dimse/mpps_scp.h"
+#include "dimse/negotiation.h"
+#include "dimse/scp_peer.h"
+#include "dimse/worklist_scp.h"
+#include "mapping/uids.h"
+
+namespace dimse {
+namespace {
+
+using mapping::LogLevel;
+namespace uids = mapping::uids;
+namespace status = mapping::dimse_status;
+using namespace std::chrono_literals;
+
+/// Connections beside the associations: those that are refused, and those that say nothing.
+constexpr std::size_t spare_connections = 32;
+constexpr auto lingering = 1s;
+
+/// host: as configured, a numeric address or a name. Names are resolved when they are needed, on
+/// the thread of the association that needs them.
+bool is_address_of(const std::string& host, const std::string& address) {
+  if (host == address) return true;
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return false;
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, ::freeaddrinfo);
+  for (const auto* entry = found; entry != nullptr; entry = entry->ai_next) {
+    char text[NI_MAXHOST] = "";
+    if (::getnameinfo(entry->ai_addr, entry->ai_addrlen, text, sizeof text, nullptr, 0,
+                      NI_NUMERICHOST) == 0 &&
+        address == text) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// What a request must be answered with where no service is asked. PS3.7, Annex C.
+bool refuse(ScpPeer& peer, const Message& request, std::uint16_t refusal) {
+  return peer.respond(request, response_to(request.command, refusal));
+}
+
+bool answer_c_echo(ScpPeer& peer, const Message& request) {
+  auto response = response_to(request.command, status::success);
+  response.affected_sop_class = uids::verification;
+  return peer.respond(request, std::move(response));
+}
+
+/// C-FIND names its SOP class too; 0122 where it is not the context's. mapping.md, 5b
+bool answer_search(ScpPeer& peer, const Message& request) {
+  const auto& sop_class = request.command.affected_sop_class;
+  if (!sop_class.empty() && sop_class != uids::modality_worklist_find) {
+    return refuse(peer, request, status::sop_class_not_supported);
+  }
+  return answer_c_find(peer, request);
+}
+
+struct Operation {
+  std::uint16_t field;
+  std::string_view sop_class;  ///< of the context that it may come on (rule F14)
+  bool (*answer)(ScpPeer&, const Message&);
+};
+constexpr Operation operations[] = {
+    {command_field::c_echo_rq, uids::verification, answer_c_echo},
+    {command_field::c_find_rq, uids::modality_worklist_find, answer_search},
+    {command_field::n_create_rq, uids::mpps, answer_n_create},
+    {command_field::n_set_rq, uids::mpps, answer_n_set},
+    {command_field::n_get_rq, uids::mpps_retrieve, answer_n_get},
+};
+
+/// False: the connection is broken.
+bool answer(ScpPeer& peer, const Message& request) {
+  const auto field = request.command.field;
+  if (field == command_field::c_cancel_rq) return true;  // too late: rule F11
+  if (request.command.is_response()) return true;        // we asked nothing
+  const auto& sop_class = peer.association.context(request.context_id)->abstract_syntax;
+  for (const auto& operation : operations) {
+    if (operation.field == field && operation.sop_class == sop_class) {
+      return operation.answer(peer, request);
+    }
+  }
+  return refuse(peer, request, status::unrecognized_operation);
+}
+
+}  // namespace
+
+class Scp::Impl {
+ public:
+  Impl(ScpOptions options, mapping::Router router, mapping::Log log)
+      : options_(std::move(options)),
+        router_(std::move(router)),
+        log_(log ? std::move(log) : [](LogLevel, std::string_view) {}),
+        listener_(
+            {options_.bind, options_.port, options_.max_associations + spare_connections},
+            [this](const Connection& connection) { serve(connection); }, log_) {}
+
+  mapping::Result<std::uint16_t> start() { return listener_.start(); }
+  void stop(std::chrono::milliseconds grace) {
+    stopping_ = true;
+    listener_.stop(grace);
+  }
+  std::size_t associations() const { return associations_; }
+
+ private:
+  /// A place among max_associations, taken when an association request has arrived whole.
+  class Place {
+   public:
+    explicit Place(std::atomic<std::size_t>& taken) : taken_(taken) {}
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+    ~Place() { leave(); }
+    bool take(std::size_t most) {
+      held_ = ++taken_ <= most;
+      if (!held_) --taken_;
+      return held_;
+    }
+    void leave() {
+      if (held_) --taken_;
+      held_ = false;
+    }
+
+   private:
+    std::atomic<std::size_t>& taken_;
+    bool held_ = false;
+  };
+
+  /// What is known of a caller once its request was judged.
+  struct Admission {
+    mapping::Caller caller;
+    const Modality* modality = nullptr;
+    mapping::Services services;
+    Place place;
+  };
+
+  void serve(const Connection& connection);
+  Decision decide(const AssociationRequest& request, Admission& admission) const;
+  std::optional<Decision> check_caller(const AssociationRequest& request,
+                                       Admission& admission) const;
+  void log_refusal(const AcceptResult& result, const mapping::Caller& caller) const;
+  Arrival serve(ScpPeer& peer, int stop_descriptor) const;
+  void end(const ScpPeer& peer, Arrival how) const;
+
+  const ScpOptions options_;
+  const mapping::Router router_;
+  const mapping::Log log_;
+  std::atomic<std::size_t> associations_{0};
+  std::atomic<bool> stopping_{false};
+  Listener listener_;  // last: its threads use what stands above
+};
+
+std::optional<Decision> Scp::Impl::check_caller(const AssociationRequest& request,
+                                                Admission& admission) const {
+  if (!options_.any_called_ae_title && request.called_ae_title != options_.ae_title) {
+    return Decision{rejection::called_ae_title, "called AE title not recognized", {}};
+  }
+  bool known = false;
+  for (const auto& candidate : options_.modalities) {
+    if (candidate.ae_title != request.calling_ae_title) continue;
+    known = true;
+    if (!candidate.host.empty() && !is_address_of(candidate.host, admission.caller.address)) {
+      continue;
+    }
+    admission.modality = &candidate;
+    return std::nullopt;
+  }
+  if (known) return Decision{rejection::calling_ae_title, "not from this AE title's host", {}};
+  if (!options_.known_modalities_only) return std::nullopt;
+  return Decision{rejection::calling_ae_title, "calling AE title not recognized", {}};
+}
+
+/// Rules H2, H3, H13.
+Decision Scp::Impl::decide(const AssociationRequest& request, Admission& admission) const {
+  admission.caller.name = request.calling_ae_title;
+  if (auto refusal = check_caller(request, admission)) return *refusal;
+  if (stopping_ || !admission.place.take(options_.max_associations)) {
+    return {rejection::local_limit_exceeded, "too many associations", {}};
+  }
+  admission.services = router_(admission.caller);
+  Decision decision;
+  decision.abstract_syntaxes.push_back(uids::verification);
+  if (admission.services.worklist != nullptr) {
+    decision.abstract_syntaxes.push_back(uids::modality_worklist_find);
+  }
+  if (admission.services.mpps != nullptr) {
+    decision.abstract_syntaxes.push_back(uids::mpps);
+    decision.abstract_syntaxes.push_back(uids::mpps_retrieve);
+  }
+  return decision;
+}
+
+void Scp::Impl::log_refusal(const AcceptResult& result, const mapping::Caller& caller) const {
+  const auto level = result.kind == AcceptResult::Kind::vanished ? LogLevel::debug : LogLevel::warn;
+  const std::string_view what =
+      result.kind == AcceptResult::Kind::rejected ? "association rejected" : "connection refused";
+  log_(level, fmt::format("dimse: {}: {}: {}", to_string(caller), what, result.why));
+}
+
+void Scp::Impl::serve(const Connection& connection) {
+  const auto deadline = Transport::Clock::now() + options_.acse_timeout;
+  Transport transport(connection.descriptor);
+  transport.set_write_timeout(options_.dimse_timeout);
+  if (transport.wait(deadline, connection.stop_descriptor) == Transport::Wait::beside) return;
+  Admission admission{{mapping::Caller::Protocol::dimse, {}, connection.address},
+                      nullptr,
+                      {},
+                      Place(associations_)};
+  auto accepted = accept_association(
+      transport, options_.max_pdu_bytes, deadline,
+      [&](const AssociationRequest& request) { return decide(request, admission); });
+  if (accepted.kind != AcceptResult::Kind::accepted) {
+    log_refusal(accepted, admission.caller);
+    admission.place.leave();
+    return transport.close_gracefully(lingering);
+  }
+  Association association(transport, std::move(accepted.negotiated),
+                          {options_.max_data_set_bytes, options_.dimse_timeout});
+  ScpPeer peer{association, options_, admission.modality, admission.services, admission.caller,
+               log_,        {}};
+  end(peer, serve(peer, connection.stop_descriptor));
+  admission.place.leave();
+  transport.close_gracefully(lingering);
+}
+
+/// Answers one request after the other, as they come, until the association ends.
+Arrival Scp::Impl::serve(ScpPeer& peer, int stop_descriptor) const {
+  Message request;
+  Association::ReceiveOptions receive;
+  receive.once_begun = options_.dimse_timeout;
+  receive.beside = stop_descriptor;
+  while (!stopping_) {
+    receive.first_byte = Transport::Clock::now() + options_.idle_timeout;
+    const auto arrival = peer.association.receive(request, receive);
+    if (arrival != Arrival::message) return arrival;
+    if (request.command.is_request() && request.command.field != command_field::c_cancel_rq &&
+        !request.command.message_id) {
+      return Arrival::protocol_error;  // nothing to answer to
+    }
+    if (!answer(peer, request) || peer.association.flush() != Transport::Status::ok) {
+      return Arrival::closed;
+    }
+  }
+  return Arrival::interrupted;
+}
+
+void Scp::Impl::end(const ScpPeer& peer, Arrival how) const {
+  using Source = Association::AbortSource;
+  using Reason = Association::AbortReason;
+  auto& association = peer.association;
+  auto log = [&](LogLevel level, std::string_view what) {
+    log_(level, fmt::format("dimse: {}: {}: {}", to_string(peer.caller), what, to_string(how)));
+  };
+  switch (how) {
+    case Arrival::released:
+      return association.confirm_release();
+    case Arrival::aborted:
+    case Arrival::closed:
+      return log(LogLevel::info, "association ended");
+    case Arrival::interrupted:  // we stop
+      return association.abort(Source::service_provider);
+    case Arrival::timed_out:
+      log(LogLevel::info, "association aborted");
+      return association.abort(Source::service_provider);
+    default:
+      log(LogLevel::warn, "association aborted");
+      return association.abort(Source::service_provider, Reason::unexpected_pdu);
+  }
+}
+
+Scp::Scp(ScpOptions options, mapping::Router router, mapping::Log log) {
+  set_up_library();
+  impl_ = std::make_unique<Impl>(std::move(options), std::move(router), std::move(log));
+}
+
+Scp::~Scp() { stop(0ms); }
+
+mapping::Result<std::uint16_t> Scp::start() { return impl_->start(); }
+
+void Scp::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
+
+std::size_t Scp::associations() const { return impl_->associations(); }
+
+}  // namespace dimse

@@ -1,0 +1,79 @@
+// A modality on its association, as the answering functions of the front see it. Internal to the
+// front: scp.cpp makes one for each association.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "dimse/association.h"
+#include "dimse/scp.h"
+#include "mapping/wire.h"
+
+namespace dimse {
+
+struct ScpPeer {
+  Association& association;
+  const ScpOptions& options;
+  const Modality* modality;  ///< null: no section of its own
+  mapping::Services services;
+  mapping::Caller caller;
+  const mapping::Log& log;
+  /// The last set that the modality used, for answers where none is configured. rule G10
+  std::optional<mapping::CharacterSet> used_by_peer;
+
+  /// Reads the request's data set and remembers its character set.
+  mapping::Result<mapping::DataSet> read(const Message& request);
+  mapping::WireWriteOptions write_options() const;
+  /// Appends a response. False: the connection is broken.
+  bool respond(const Message& request, Command response, std::string_view data_set = {});
+};
+
+/// "CTSCANNER@10.0.0.7", printable whatever the peer sent.
+std::string to_string(const mapping::Caller& caller);
+
+/// Whether the modality still wants the answer: no C-CANCEL came, and the association stands.
+class PeerCancellation : public mapping::Cancellation {
+ public:
+  PeerCancellation(Association& association, std::uint16_t message_id)
+      : association_(association), message_id_(message_id) {}
+  bool requested() override;
+  int descriptor() const override { return association_.descriptor(); }
+
+  bool cancelled() const { return cancelled_; }  ///< by C-CANCEL
+  bool gone() const { return gone_; }            ///< released, aborted or closed
+
+ private:
+  Association& association_;
+  const std::uint16_t message_id_;
+  bool cancelled_ = false, gone_ = false;
+};
+
+/// One transaction: its Context, and its line in the log when it is over.
+class ScpTransaction {
+ public:
+  ScpTransaction(const ScpPeer& peer, std::string_view operation,
+                 mapping::Cancellation* cancellation);
+  const mapping::Context& context() const { return context_; }
+  void log(std::uint16_t status, std::optional<std::size_t> matches = {}) const;
+  /// Runs the service; what it throws becomes a failure of this status.
+  template <class Call>
+  mapping::Outcome run(std::uint16_t failure, Call&& call) const try {
+    return call();
+  } catch (const std::exception& error) {
+    return failed(failure, error.what());
+  } catch (...) {
+    return failed(failure, "unknown exception");
+  }
+
+ private:
+  mapping::Outcome failed(std::uint16_t status, std::string_view what) const;
+
+  const ScpPeer& peer_;
+  const std::string_view operation_;
+  mapping::Context context_;
+  const Transport::Clock::time_point begun_;
+};
+
+}  // namespace dimse
