@@ -6,12 +6,11 @@
 #include <rapidjson/reader.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 
 #include "mapping/base64.h"
 #include "mapping/dictionary.h"
 #include "mapping/json.h"
+#include "mapping/number_text.h"
 #include "mapping/tags.h"
 #include "mapping/vr_rules.h"
 
@@ -113,10 +112,6 @@ class Handler {
   bool take_value(Token token, std::string_view text);
   bool take_text(Token token, std::string_view text);
   bool take_number(Token token, std::string_view text);
-  template <class Integer>
-  bool take_integer(std::string_view text);
-  template <class Float>
-  bool take_float(std::string_view text);
   bool take_component_group(Token token, std::string_view text);
   bool take_inline_binary(Token token, std::string_view text);
   bool begin_value();
@@ -127,11 +122,6 @@ class Handler {
   void separate();
   bool resolve_vr(int depth);
   Vr vr_of_dictionary() const;
-  template <class T>
-  void store(T number) {
-    values_.append(reinterpret_cast<const char*>(&number), sizeof number);  // little endian
-  }
-
   Attribute& attribute() { return attributes_.back(); }
   Vr vr() { return *attribute().vr; }
   std::string path() const;
@@ -407,59 +397,14 @@ bool Handler::take_text(Token token, std::string_view text) {
 }
 
 bool Handler::take_number(Token token, std::string_view text) {
+  const bool number_allowed = vr() != Vr::AT;
   const bool text_allowed = vr() == Vr::SV || vr() == Vr::UV || vr() == Vr::AT;
-  if (token == Token::null || (token == Token::string && !text_allowed)) {
-    return malformed("a number" + of_vr());
+  if (token == Token::null || (token == Token::string && !text_allowed) ||
+      (token == Token::number && !number_allowed) || !append_number(vr(), text, values_)) {
+    return invalid((vr() == Vr::AT ? "eight hexadecimal digits in a string"
+                                   : "a number in the range of its VR") +
+                   of_vr());
   }
-  ++value_count_;
-  switch (vr()) {
-    case Vr::US:
-      return take_integer<std::uint16_t>(text);
-    case Vr::SS:
-      return take_integer<std::int16_t>(text);
-    case Vr::UL:
-      return take_integer<std::uint32_t>(text);
-    case Vr::SL:
-      return take_integer<std::int32_t>(text);
-    case Vr::UV:
-      return take_integer<std::uint64_t>(text);
-    case Vr::SV:
-      return take_integer<std::int64_t>(text);
-    case Vr::FL:
-      return take_float<float>(text);
-    case Vr::FD:
-      return take_float<double>(text);
-    default:
-      break;
-  }
-  Tag tag;  // AT, rule D9
-  if (token != Token::string || !parse_tag(text, tag)) {
-    return malformed("eight hexadecimal digits (VR AT)");
-  }
-  store(tag.group());
-  store(tag.element());
-  return true;
-}
-
-template <class Integer>
-bool Handler::take_integer(std::string_view text) {
-  Integer number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    return invalid("an integer in the range of its VR" + of_vr());
-  }
-  store(number);
-  return true;
-}
-
-template <class Float>
-bool Handler::take_float(std::string_view text) {
-  Float number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(number)) {
-    return invalid("a number in the range of its VR" + of_vr());
-  }
-  store(number);
   return true;
 }
 

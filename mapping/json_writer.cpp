@@ -1,13 +1,10 @@
 // DataSet → DICOM JSON, straight from the bytes into the caller's string: no tree in between.
 #include <fmt/format.h>
 
-#include <charconv>
-#include <cmath>
-#include <cstring>
-
 #include "mapping/base64.h"
 #include "mapping/character_set.h"
 #include "mapping/json.h"
+#include "mapping/number_text.h"
 #include "mapping/tags.h"
 
 namespace mapping {
@@ -187,76 +184,22 @@ class Writer {
   }
 
   void write_numbers(const Element& element) {
-    const std::size_t width = element.vr == Vr::AT ? 4 : facts(element.vr).unit;
+    const std::size_t width = number_width(element.vr);
     for (std::size_t i = 0; i + width <= element.value.size(); i += width) {
       if (i != 0) out_.push_back(',');
-      write_number(element.tag, element.vr, element.value.data() + i);
+      const char* const number = element.value.data() + i;
+      const bool quoted = element.vr == Vr::AT || !exact_as_double(element.vr, number);
+      if (quoted) out_.push_back('"');
+      if (!append_number_text(element.vr, number, out_)) refuse(element.tag);
+      if (quoted) out_.push_back('"');
     }
   }
 
-  template <class Number>
-  static Number load(const char* at) {
-    Number number;
-    std::memcpy(&number, at, sizeof number);  // canonical form is little endian, as Debian's amd64
-    return number;
-  }
-
-  void write_number(Tag tag, Vr vr, const char* at) {
-    switch (vr) {
-      case Vr::US:
-        return write_integer(load<std::uint16_t>(at));
-      case Vr::SS:
-        return write_integer(load<std::int16_t>(at));
-      case Vr::UL:
-        return write_integer(load<std::uint32_t>(at));
-      case Vr::SL:
-        return write_integer(load<std::int32_t>(at));
-      case Vr::UV:
-        return write_big_integer(load<std::uint64_t>(at));
-      case Vr::SV:
-        return write_big_integer(load<std::int64_t>(at));
-      case Vr::FL:
-        return write_float(tag, load<float>(at));
-      case Vr::FD:
-        return write_float(tag, load<double>(at));
-      default:
-        break;
-    }
-    out_.push_back('"');  // AT, rule D9
-    out_.append(to_string(Tag(load<std::uint16_t>(at), load<std::uint16_t>(at + 2))));
-    out_.push_back('"');
-  }
-
-  template <class Integer>
-  void write_integer(Integer number) {
-    char text[24];
-    out_.append(text, std::to_chars(text, text + sizeof text, number).ptr);
-  }
-
-  // Beyond 2^53 many readers would lose digits: a string. rule D8
-  template <class Integer>
-  void write_big_integer(Integer number) {
-    constexpr std::int64_t exact = std::int64_t{1} << 53;
-    const bool safe = number >= Integer{0} ? number <= static_cast<Integer>(exact)
-                                           : static_cast<std::int64_t>(number) >= -exact;
-    if (!safe) out_.push_back('"');
-    write_integer(number);
-    if (!safe) out_.push_back('"');
-  }
-
-  template <class Float>
-  void write_float(Tag tag, Float number) {
-    if (!std::isfinite(number)) {
-      if (!fault_) {
-        fault_ =
-            Fault{Fault::Kind::invalid_value,
-                  fmt::format("{}: expected a finite number, JSON has no other", to_string(tag)),
-                  {tag}};
-      }
-      return;
-    }
-    char text[40];
-    out_.append(text, std::to_chars(text, text + sizeof text, number).ptr);
+  void refuse(Tag tag) {
+    if (fault_) return;
+    fault_ = Fault{Fault::Kind::invalid_value,
+                   fmt::format("{}: expected a finite number, JSON has no other", to_string(tag)),
+                   {tag}};
   }
 
   // Among the members of the outermost object, in order. rule D17

@@ -139,8 +139,9 @@ TEST_CASE("faults name the attribute path and what was expected, never a value")
       {R"({"00100010":{"vr":"PN","Value":[{"Given":"a"}]}})",
        "00100010: expected Alphabetic, Ideographic or Phonetic"},
       {R"({"001021C0":{"vr":"US","Value":[65536]}})",
-       "001021C0: expected an integer in the range of its VR (VR US)"},
-      {R"({"001021C0":{"vr":"US","Value":["4"]}})", "001021C0: expected a number (VR US)"},
+       "001021C0: expected a number in the range of its VR (VR US)"},
+      {R"({"001021C0":{"vr":"US","Value":["4"]}})",
+       "001021C0: expected a number in the range of its VR (VR US)"},
       {R"({"00101030":{"vr":"DS","Value":[0.30000000000000004]}})",
        "00101030: expected a number of at most 16 characters (VR DS)"},  // D8
       {R"({"00200011":{"vr":"IS","Value":[1.5]}})",

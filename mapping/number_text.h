@@ -1,0 +1,26 @@
+// Binary numbers of a value field ⇄ their text, as JSON and XML write them. PS3.5, 6.2.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "mapping/vr.h"
+
+namespace mapping {
+
+/// Appends one number of a number VR (AT: eight hexadecimal digits) to a value field. False if the
+/// text is no number in the range of the VR, or not finite; value_field is then untouched.
+bool append_number(Vr vr, std::string_view text, std::string& value_field);
+
+/// Appends the text of the number at this place of a value field: the shortest that reads back.
+/// False if it is not finite.
+bool append_number_text(Vr vr, const char* number, std::string& text);
+
+/// Bytes of one number in a value field: as VrFacts::unit, but 4 for AT.
+std::size_t number_width(Vr vr);
+
+/// An integer whose text other readers may hold in a double without loss: up to 2^53. rule D8
+bool exact_as_double(Vr vr, const char* number);
+
+}  // namespace mapping
