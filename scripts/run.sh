@@ -64,10 +64,13 @@ until_ready() {
 
 # show COMMAND...: prints a command as one would type it, then its answer.
 show() {
-  printf '\n$'
-  printf ' %s' "${@@Q}" | sed "s/'\([A-Za-z0-9_.:=/+-]*\)'/\1/g"
+  printf '$'
+  local word
+  for word in "$@"; do
+    if [[ $word =~ ^[A-Za-z0-9_.:=/+-]+$ ]]; then printf ' %s' "$word"; else printf " '%s'" "$word"; fi
+  done
   echo
-  "$@"
+  "$@" 2>&1
   echo
 }
 
@@ -136,35 +139,28 @@ until_ready modgate grep -q '^ready' "$scratch/modgate.log"
 grep '^ready' "$scratch/modgate.log"
 
 web=http://127.0.0.1:$web_port
-curl=(curl --silent --show-error --fail-with-body --max-time 20 -H 'Accept: application/dicom+json')
-search=("${curl[@]}" "$web/modality-scheduled-procedure-steps?AccessionNumber=00000")
-find=(findscu -W +sr -to 10 -td 20 -aec MODGATE 127.0.0.1 "$dimse_port"
-  -k 'PatientName=VIVALDI*' -k PatientID
-  -k 'ScheduledProcedureStepSequence[0].Modality' -k 'ScheduledProcedureStepSequence[0].ScheduledStationAETitle'
-  -k 'ScheduledProcedureStepSequence[0].ScheduledProcedureStepStartDate')
+accept='Accept: application/dicom+json'
+type='Content-Type: application/dicom+json'
 
 echo
 say "a web-only system asks the legacy RIS: HTTP → DIMSE"
-show "${search[@]}"
+show curl -sS --fail-with-body -H "$accept" "$web/modality-scheduled-procedure-steps?AccessionNumber=00000"
 
 say "a modality asks: DIMSE → HTTP → DIMSE"
-show "${find[@]}"
+show findscu -W +sr -aec MODGATE 127.0.0.1 "$dimse_port" -k 'PatientName=VIVALDI*' -k PatientID \
+  -k 'ScheduledProcedureStepSequence[0].Modality' \
+  -k 'ScheduledProcedureStepSequence[0].ScheduledStationAETitle'
 
 say "a performed procedure step: created, updated and retrieved over the web, kept by a DIMSE SCP"
 uid=2.25.$(node -p 'String(BigInt("0x" + crypto.randomUUID().replaceAll("-", "")))')
 step=$web/modality-performed-procedure-steps/$uid
-json=(-H 'Content-Type: application/dicom+json' --write-out '%{http_code} %header{location}')
-created='{
-  "00080060": {"vr": "CS", "Value": ["MR"]},
-  "00100010": {"vr": "PN", "Value": [{"Alphabetic": "VIVALDI^ANTONIO"}]},
-  "00400252": {"vr": "CS", "Value": ["IN PROGRESS"]},
-  "00400340": {"vr": "SQ"}}'
-updated='{
-  "00400252": {"vr": "CS", "Value": ["COMPLETED"]},
+created='{"00100010": {"vr": "PN", "Value": [{"Alphabetic": "VIVALDI^ANTONIO"}]},
+  "00400252": {"vr": "CS", "Value": ["IN PROGRESS"]}, "00400340": {"vr": "SQ"}}'
+updated='{"00400252": {"vr": "CS", "Value": ["COMPLETED"]},
   "00400340": {"vr": "SQ", "Value": [{"0020000E": {"vr": "UI", "Value": ["1.2.276.0.7230010.3.2.101.1"]}}]}}'
-show "${curl[@]}" "${json[@]}" --data "$created" "$step"
-show "${curl[@]}" "${json[@]}" --data "$updated" "$step?update"
-show "${curl[@]}" "$step"
+show curl -sS --fail-with-body -w '%{http_code} %header{location}' -H "$type" -d "$created" "$step"
+show curl -sS --fail-with-body -w '%{http_code}' -H "$type" -d "$updated" "$step?update"
+show curl -sS --fail-with-body -H "$accept" "$step"
 
 if [ $once = yes ]; then
   say "done"

@@ -32,7 +32,7 @@ test('run.sh --once prints a Search, a C-FIND and a step with their real answers
   assert.deepEqual([...find.matchAll(/\(0008,0060\) CS \[(\w\w) *\]/g)].map((match) => match[1]).sort(), ['CR', 'CT', 'MR']);
 
   // the performed step: created, updated, retrieved
-  assert.match(stdout, /^201 http:\S*\/modality-performed-procedure-steps\/2\.25\.\d+$/m);
+  assert.match(stdout, /^201 \S*\/modality-performed-procedure-steps\/2\.25\.\d+$/m);
   assert.match(stdout, /^200 *$/m);
   const step = JSON.parse(stdout.match(/^\$ curl .*performed-procedure-steps\/2\.25\.\d+\n(\[.*\])$/m)[1])[0];
   assert.deepEqual(step['00400252'], { vr: 'CS', Value: ['COMPLETED'] });
