@@ -214,6 +214,7 @@ class ConnectionFront::Impl {
   void go_on(const ConnectionPointer& connection, RequestReader::Progress progress);
   void sweep();
   void begin_stop();
+  static void drop_unsent(const Connection& connection);
   void close(const ConnectionPointer& connection);
   bool finished() const;
 
@@ -490,12 +491,19 @@ void ConnectionFront::Impl::sweep() {
     const bool late =
         connection->state == Connection::State::reading && connection->reader.begun() && !stopping_;
     if (!late) {
+      if (connection->state == Connection::State::writing) drop_unsent(*connection);
       close(connection);
       continue;
     }
     refuse(*connection, {408, "The request did not arrive in time"});
     arm(*connection);
   }
+}
+
+/// What the kernel still holds for a client that takes nothing goes too: reset, not closed.
+void ConnectionFront::Impl::drop_unsent(const Connection& connection) {
+  const linger reset{1, 0};
+  ::setsockopt(connection.socket.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 
 void ConnectionFront::Impl::begin_stop() {

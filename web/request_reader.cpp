@@ -82,7 +82,8 @@ RequestReader::Progress RequestReader::feed(std::string_view bytes) {
 }
 
 bool RequestReader::take_expectation() {
-  const bool waits = expectation_ && progress_ == Progress::body && in_.empty();
+  const bool waits =
+      expectation_ && progress_ == Progress::body && in_.empty() && request_.body.empty();
   if (progress_ == Progress::body) expectation_ = false;
   return waits;
 }
