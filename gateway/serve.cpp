@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "dimse/library.h"
 #include "dimse/scp.h"
 #include "gateway/log.h"
 #include "gateway/router.h"
@@ -53,6 +54,7 @@ bool start(Front& front, std::string_view name, const std::string& host, std::st
 int serve(const Config& config) {
   const sigset_t signals = block_stop_signals();
   const mapping::Log log = make_log(config.log_level, config.log_format);
+  dimse::lead_library_log(log, std::min(config.log_level, LogLevel::warn));
   const Router router(config, log);
   const mapping::Router route = [&router](const mapping::Caller& caller) {
     return router.route(caller);
