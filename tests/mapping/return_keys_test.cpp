@@ -86,7 +86,8 @@ TEST_CASE("An SCP is asked for every attribute of return type 1, 1C, 2 and 2C (A
 TEST_CASE("Keys that are there already keep their values and others are added around them (A13)") {
   const DataSet identifier = make([](DataSetBuilder& b) {
     b.add(tags::PatientName, Vr::PN, "DOE^*");
-    b.add(Tag(0x0010, 0x4000), Vr::LT, "");  // Patient Comments, type 3
+    b.add(Tag(0x0008, 0x1070), Vr::PN, "A*");  // Operators' Name, not in the model (A22)
+    b.add(Tag(0x0010, 0x4000), Vr::LT, "");    // Patient Comments, type 3
     b.begin_sequence(steps).begin_item();
     b.add(tags::Modality, Vr::CS, "CT");
     b.begin_sequence(protocol_codes).begin_item();
@@ -97,6 +98,7 @@ TEST_CASE("Keys that are there already keep their values and others are added ar
   const DataSet asked = with_default_return_keys(identifier);
 
   auto expected = default_paths;
+  expected.insert("00081070");
   expected.insert("00104000");
   // Type 1C inside the item of the code sequence.
   for (const char* path : {"00400100.00400008.00080100", "00400100.00400008.00080102",
@@ -105,6 +107,7 @@ TEST_CASE("Keys that are there already keep their values and others are added ar
   }
   CHECK(paths_of(asked) == expected);
   CHECK(asked.view().text(tags::PatientName) == "DOE^*");
+  CHECK(asked.view().text(Tag(0x0008, 0x1070)) == "A*");
   const DataSetView item = *asked.view().first_item(steps);
   CHECK(item.text(tags::Modality) == "CT");
   CHECK(item.first_item(protocol_codes)->text(code_value) == "12");
