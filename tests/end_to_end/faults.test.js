@@ -7,11 +7,11 @@ import { once } from 'node:events';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { dump2dcm, echoscu, exampleDumps, findscu, startWlmscpfs } from './support/dcmtk.js';
 import { encode, implicitLittleEndian } from './support/data_set.js';
-import { freePort, House } from './support/house.js';
+import { freePort, House, until, within } from './support/house.js';
 import { dicomJson, get, post, request, startOriginServer } from './support/http.js';
 import { expectNoPatientData, startChain, startModgate } from './support/modgate.js';
 import { startMppsScp } from './support/mpps_scp.js';
-import { RawAssociation, sopClass, withAssociation } from './support/raw_scu.js';
+import { command, RawAssociation, sopClass, withAssociation } from './support/raw_scu.js';
 
 const house = new House();
 let ris; // dcmjs: MPPS
@@ -47,10 +47,12 @@ const body = () => ({
   '00100010': { vr: 'PN', Value: [{ Alphabetic: 'GEHEIM^GERDA' }] },
   '00100020': { vr: 'LO', Value: ['PID-SECRET'] },
   '00400252': { vr: 'CS', Value: ['IN PROGRESS'] },
+  '00400253': { vr: 'SH', Value: ['PPS-1'] },
 });
 const identifier = (...more) => encode([[0x00100010, 'PN', 'GEHEIM*'], [0x00100020, 'LO', ''], ...more]);
 const step = () => encode([
   [0x00100010, 'PN', 'GEHEIM^GERDA'], [0x00100020, 'LO', 'PID-SECRET'], [0x00400252, 'CS', 'IN PROGRESS'],
+  [0x00400253, 'SH', 'PPS-1'],
 ]);
 
 const all = [sopClass.worklist, sopClass.mpps, sopClass.mppsRetrieve, sopClass.verification];
@@ -511,6 +513,134 @@ describe('an SCP that refuses or breaks off never makes a whole worklist on the 
     release();
     scp.register.find = () => [pending, { status: 0x0000 }];
     assert.equal((await get(web, steps)).status, 200);
+  });
+});
+
+describe('an answer that is lost is looked for, since nobody may say a step twice or not at all (mapping 2b, 3b)', () => {
+  const json = { 'content-type': dicomJson };
+  const stored = JSON.stringify([body()]);
+  // the origin server keeps silent about POSTs that silent(count) says; found: what GET gives
+  const forgetful = (silent, found) => {
+    let posts = 0;
+    return (incoming, response) => {
+      if (incoming.method === 'GET') return response.writeHead(found, json).end(found === 200 ? stored : '');
+      return silent(++posts) ? response.destroy() : response.writeHead(incoming.url.includes('update') ? 200 : 201).end();
+    };
+  };
+  const posts = () => lying.requests.filter(({ method }) => method === 'POST').length;
+  beforeEach(() => lying.requests.splice(0));
+
+  test('N-CREATE whose answer is lost, but the step is there: 0x0000, sent once', async () => {
+    lying.answer = forgetful(() => true, 200);
+    await withAssociation(a.dimse, all, async (association) => {
+      const { status, errorComment } = await association.nCreate(newUid(), step());
+      assert.equal(hex(status), '0000', errorComment);
+    });
+    assert.equal(posts(), 1);
+  });
+
+  test('N-CREATE whose answer is lost, and another step is there: no success', async () => {
+    lying.answer = forgetful(() => true, 200);
+    await withAssociation(a.dimse, all, async (association) => {
+      const other = encode([[0x00400252, 'CS', 'IN PROGRESS'], [0x00400253, 'SH', 'PPS-2']]);
+      assert.notEqual(hex((await association.nCreate(newUid(), other)).status), '0000');
+    });
+  });
+
+  test('N-CREATE whose request is lost: sent once more, 0x0000', async () => {
+    lying.answer = forgetful((count) => count === 1, 404);
+    await withAssociation(a.dimse, all, async (association) => {
+      const { status, errorComment } = await association.nCreate(newUid(), step());
+      assert.equal(hex(status), '0000', errorComment);
+    });
+    assert.equal(posts(), 2);
+  });
+
+  test('N-CREATE that is never answered: 0x0110, after two attempts', async () => {
+    lying.answer = forgetful(() => true, 404);
+    await withAssociation(a.dimse, all, async (association) =>
+      assert.equal(hex((await association.nCreate(newUid(), step())).status), '0110'));
+    assert.equal(posts(), 2);
+  });
+
+  test('N-SET whose answer is lost, but the step shows it: 0x0000', async () => {
+    lying.answer = forgetful(() => true, 200);
+    await withAssociation(a.dimse, all, async (association) => {
+      const { status, errorComment } = await association.nSet(newUid(), step());
+      assert.equal(hex(status), '0000', errorComment);
+    });
+  });
+});
+
+describe('what is broken off', () => {
+  test('C-CANCEL ends a search with FE00 and its HTTP request (F11)', async () => {
+    let held;
+    lying.answer = (incoming, response) => (held = { gone: once(response, 'close') });
+    const gateway = await startModgate(house, 'in front of a slow RIS', {
+      dimse: { worklist: 'ris' }, 'backend ris': { kind: 'origin-server', base_uri: lying.url },
+    });
+    await withAssociation(gateway.dimse, all, async (association) => {
+      const search = association.find(identifier());
+      await until(5000, 'the question to reach the RIS', () => held);
+      association.write(sopClass.worklist, { commandField: command.cCancel, messageIdBeingRespondedTo: 1 });
+      assert.deepEqual((await search).statuses.map(hex), ['FE00']);
+      await within(5000, 'the request to the RIS to be given up', held.gone);
+      assert.equal((await association.echo()).status, 0);
+    });
+  });
+
+  test('a modality that disconnects in a search takes its HTTP request with it (mapping 5b)', async () => {
+    let held;
+    lying.answer = (incoming, response) => (held = { gone: once(response, 'close') });
+    const gateway = await startModgate(house, 'in front of a slow RIS, left alone', {
+      dimse: { worklist: 'ris' }, 'backend ris': { kind: 'origin-server', base_uri: lying.url },
+    });
+    const association = await RawAssociation.open(gateway.dimse, all);
+    association.find(identifier()).catch(() => {});
+    await until(5000, 'the question to reach the RIS', () => held);
+    association.abort();
+    await within(5000, 'the request to the RIS to be given up', held.gone);
+    await withAssociation(gateway.dimse, all, async (next) => assert.equal((await next.echo()).status, 0));
+  });
+
+  test('a user agent that disconnects in a Search makes the gateway send C-CANCEL (F11)', async () => {
+    const scp = await startMppsScp(house);
+    let asked = 0;
+    let release;
+    scp.register.find = () => new Promise((resolve) => {
+      asked++;
+      release = () => resolve([{ status: 0xfe00 }]);
+    });
+    const gateway = await startModgate(house, 'over a slow SCP', {
+      web: { worklist: 'scp' }, 'backend scp': { kind: 'scp', ae_title: 'SCP', host: '127.0.0.1', port: scp.port },
+    });
+    const socket = net.connect(gateway.web.port, '127.0.0.1').on('error', () => {});
+    socket.write(`GET ${steps} HTTP/1.1\r\nHost: x\r\nAccept: ${dicomJson}\r\n\r\n`);
+    await until(5000, 'the question to reach the SCP', () => asked);
+    socket.destroy();
+    await until(5000, 'a C-CANCEL', () => scp.register.cancelled);
+    release();
+    scp.register.find = () => [{ status: 0x0000 }];
+    assert.equal((await get(gateway, steps)).status, 204, 'the next request works');
+  });
+
+  test('peers that connect and say nothing keep nobody else from being served', async () => {
+    const silent = [];
+    try {
+      for (let count = 0; count < 40; count++) {
+        for (const front of [chain.a.dimse, chain.b.web]) {
+          const socket = net.connect(front.port, '127.0.0.1').on('error', () => {});
+          silent.push(socket);
+          await once(socket, 'connect');
+          if (count % 2) socket.write(front === chain.b.web ? 'POST / HTTP/1.1\r\nHost:' : Buffer.from([1, 0, 0, 0]));
+        }
+      }
+      await withAssociation(chain.a.dimse, all, async (association) =>
+        assert.equal((await association.find(identifier())).status, 0));
+      await expectGoodRequestOnTheWeb();
+    } finally {
+      silent.forEach((socket) => socket.destroy());
+    }
   });
 });
 

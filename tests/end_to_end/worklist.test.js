@@ -3,10 +3,13 @@
 // Both must give the same items. Rules A13, A20, A29, F8, G10.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { decode, encode } from './support/data_set.js';
 import { dump2dcm, exampleDumps, findscu, readFiles, startWlmscpfs, withoutCharacterSet } from './support/dcmtk.js';
 import { House } from './support/house.js';
 import { get } from './support/http.js';
 import { expectNoPatientData, startChain } from './support/modgate.js';
+import { startMppsScp } from './support/mpps_scp.js';
+import { sopClass, withAssociation } from './support/raw_scu.js';
 
 const house = new House();
 let ris; // wlmscpfs
@@ -214,10 +217,58 @@ describe('the worklist on the web front', () => {
   });
 });
 
+describe('many at once, and much at once', () => {
+  let scp;
+  let through;
+  const patient = (number) => ({
+    PatientName: [{ Alphabetic: `PATIENT^NO${number}` }], PatientID: `ID-${number}`, StudyInstanceUID: `1.2.3.${number}`,
+    ScheduledProcedureStepSequence: [{ Modality: 'CT', ScheduledProcedureStepID: `STEP${number}` }],
+  });
+
+  before(async () => {
+    scp = await startMppsScp(house);
+    through = await startChain(house, { worklist: { host: scp.host, port: scp.port, aeTitle: 'SCP' } }, { backend: { page_size: 100 } });
+  });
+
+  const identifier = (id) => encode([
+    [0x00100010, 'PN', ''], [0x00100020, 'LO', id ?? ''], [0x00400100, 'SQ', [[[0x00400009, 'SH', '']]]],
+  ]);
+
+  test('thirty modalities at once, ten questions each: everybody gets their own patient and no other', async () => {
+    scp.register.find = ({ PatientID }) => [
+      { status: 0xff00, elements: patient(PatientID.slice(3)) }, { status: 0x0000 },
+    ];
+    await Promise.all(Array.from({ length: 30 }, (_, modality) =>
+      withAssociation(through.a.dimse, [sopClass.worklist], async (association) => {
+        for (let question = 0; question < 10; question++) {
+          const id = `ID-${100 + modality * 10 + question}`;
+          const { status, responses, final } = await association.find(identifier(id));
+          assert.equal(status, 0, final.errorComment);
+          assert.deepEqual(responses.map((bytes) => decode(bytes)['00100020'].value), [id]);
+        }
+      })));
+  });
+
+  test('a worklist of 250 items arrives whole, in order, none twice, over three pages (mapping 1b)', async () => {
+    const items = Array.from({ length: 250 }, (_, number) => ({ status: 0xff00, elements: patient(number) }));
+    let questions = 0;
+    scp.register.find = () => {
+      questions++;
+      return [...items, { status: 0x0000 }];
+    };
+    await withAssociation(through.a.dimse, [sopClass.worklist], async (association) => {
+      const { status, responses, final } = await association.find(identifier());
+      assert.equal(status, 0, final.errorComment);
+      assert.deepEqual(responses.map((bytes) => decode(bytes)['00100020'].value), items.map(({ elements }) => elements.PatientID));
+      assert.equal(questions, 3, 'pages');
+    });
+  });
+});
+
 test('the logs of the gateways name no patient', () => {
   const examples = exampleDumps('wlistdb/OFFIS').flatMap(({ text }) =>
     [...text.matchAll(/\(0010,00[12]0\) .. +(\S+)/g)].map((match) => match[1]));
   assert.ok(examples.includes('VIVALDI^ANTONIO') && examples.includes('AV35674'));
-  const words = [...examples.filter((word) => word.length > 3), 'VIVALDI', 'MÜLLER', 'MOZART', 'RENÉE'];
+  const words = [...examples.filter((word) => word.length > 3), 'VIVALDI', 'MÜLLER', 'MOZART', 'RENÉE', 'PATIENT^NO', 'ID-1'];
   expectNoPatientData(assert, house, words);
 });

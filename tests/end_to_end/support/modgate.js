@@ -41,8 +41,9 @@ export async function startModgate(house, name, sections, { env, limit = 10000 }
 }
 
 /// Two gateways in a row: A receives DIMSE and asks B over HTTP, B asks the SCPs. One request crosses
-/// DIMSE → HTTP → DIMSE. worklist, mpps: { host, port, aeTitle } of the SCPs, either may be missing.
-export async function startChain(house, { worklist, mpps }, { a = {}, b = {} } = {}) {
+/// DIMSE → HTTP → DIMSE. worklist, mpps: { host, port, aeTitle } of the SCPs, either may be missing. a, b,
+/// backend: more keys for A's DIMSE front, B's web front and A's backend.
+export async function startChain(house, { worklist, mpps }, { a = {}, b = {}, backend = {} } = {}) {
   const scp = ({ host, port, aeTitle }) => ({ kind: 'scp', ae_title: aeTitle, host, port, calling_ae_title: 'GATEWAY_B' });
   const web = await startModgate(house, 'B', {
     web: { ...(worklist && { worklist: 'worklist_scp' }), ...(mpps && { mpps: 'mpps_scp' }), ...b },
@@ -51,7 +52,7 @@ export async function startChain(house, { worklist, mpps }, { a = {}, b = {} } =
   });
   const dimse = await startModgate(house, 'A', {
     dimse: { ...(worklist && { worklist: 'ris' }), ...(mpps && { mpps: 'ris' }), ...a },
-    'backend ris': { kind: 'origin-server', base_uri: web.web.url },
+    'backend ris': { kind: 'origin-server', base_uri: web.web.url, ...backend },
   });
   return { a: dimse, b: web };
 }

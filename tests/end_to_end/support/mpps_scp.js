@@ -18,13 +18,15 @@ const finalComment = 'Performed Procedure Step Object may no longer be updated';
 /// { operation, uid, elements (by dcmjs), dataSet (by support/data_set.js, where explicit), attributes }.
 /// answer may be set to refuse: (operation, uid) → a status word, { status, errorComment }, or
 /// undefined to go on. find may be set to offer the worklist: elements of the identifier → a list of
-/// { status, elements, errorComment }, or 'abort'. transferSyntaxes says what is accepted.
+/// { status, elements, errorComment }, or 'abort'; cancelled counts C-CANCELs. transferSyntaxes says
+/// what is accepted.
 export class StepRegister {
   steps = new Map();
   received = [];
   associations = 0;
   answer = () => undefined;
   find = undefined;
+  cancelled = 0;
   transferSyntaxes = [TransferSyntax.ExplicitVRLittleEndian, TransferSyntax.ImplicitVRLittleEndian];
 }
 
@@ -81,6 +83,10 @@ function scpClass(register) {
         if (elements) response.setDataset(new Dataset(elements));
         return response;
       }));
+    }
+
+    cCancelRequest() {
+      register.cancelled++;
     }
 
     #received(operation, uid, request, response, attributes) {
