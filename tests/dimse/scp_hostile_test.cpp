@@ -1,0 +1,546 @@
+// The front met by raw sockets: odd, broken and hostile peers. After each of them a good one is
+// served.
+#include <future>
+#include <random>
+
+#include "dimse/scp.h"
+#include "loopback.h"
+
+using namespace loopback;  // NOLINT: test code
+namespace command_field = dimse::command_field;
+
+namespace {
+
+const std::string mwl(uids::modality_worklist_find);
+const std::string verification(uids::verification);
+const std::string mpps_class(uids::mpps);
+const std::string mpps_retrieve(uids::mpps_retrieve);
+
+/// An association with contexts 1 Verification, 3 MWL, 5 MPPS, 7 MPPS Retrieve.
+RawPeer associate(std::uint16_t port, std::size_t max_pdu = 16384) {
+  auto peer = RawPeer::connect(port);
+  peer.send(associate_rq({{verification}, {mwl}, {mpps_class}, {mpps_retrieve}}, "MODGATE", "CT1",
+                         "1.2.840.10008.3.1.1.1", max_pdu));
+  REQUIRE(peer.receive_pdu().at(0) == 2);
+  return peer;
+}
+
+dimse::Command request(std::uint16_t field, std::uint16_t id = 1) {
+  dimse::Command command;
+  command.field = field;
+  command.message_id = id;
+  return command;
+}
+
+dimse::Command cancel(std::uint16_t id) {
+  dimse::Command command;
+  command.field = command_field::c_cancel_rq;
+  command.message_id_being_responded_to = id;
+  return command;
+}
+
+/// A good client, afterwards.
+void check_served(Front& front) {
+  auto peer = associate(front.port);
+  peer.send(message(1, request(command_field::c_echo_rq, 77)));
+  auto response = peer.receive_message();
+  REQUIRE(response);
+  CHECK(response->status == 0);
+  CHECK(response->message_id_being_responded_to == 77);
+  peer.send(release_rq);
+  CHECK(peer.receive_pdu() == release_rp);
+}
+
+/// An A-ABORT of the service provider.
+bool is_provider_abort(const std::string& got) {
+  return got.size() == 10 && got[0] == 7 && got[8] == 2;
+}
+
+std::string element(std::string_view hex_tag_and_vr, std::string value) {
+  std::string bytes(hex_tag_and_vr);
+  bytes.push_back(static_cast<char>(value.size()));
+  bytes.push_back('\0');
+  return bytes + value;
+}
+
+const std::string patient_name_header("\x10\x00\x10\x00PN", 6);
+const std::string character_set_header(
+    "\x08\x00\x05\x00"
+    "CS",
+    6);
+
+}  // namespace
+
+TEST_CASE("Association requests are rejected with result, source and reason (rules H1, H2)") {
+  dimse::ScpOptions options;
+  options.modalities.push_back({"CT1", "127.0.0.1", {}, {}, false});
+  options.modalities.push_back({"CT2", "192.0.2.1", {}, {}, false});
+  options.known_modalities_only = true;
+  Front front(options);
+  const std::string application = "1.2.840.10008.3.1.1.1";
+  struct {
+    std::string called, calling, application;
+    int version;
+    std::string rejection;
+  } const cases[] = {
+      {"MODGATE", "CT1", "1.2.3", 1, {1, 1, 2}},     {"OTHER", "CT1", application, 1, {1, 1, 7}},
+      {"MODGATE", "CT3", application, 1, {1, 1, 3}}, {"MODGATE", "CT2", application, 1, {1, 1, 3}},
+      {"MODGATE", "CT1", application, 2, {1, 2, 2}},
+  };
+  for (const auto& refused : cases) {
+    INFO(refused.called << " " << refused.calling << " version " << refused.version);
+    auto peer = RawPeer::connect(front.port);
+    peer.send(associate_rq({{verification}}, refused.called, refused.calling, refused.application,
+                           16384, refused.version));
+    auto answer = peer.receive_pdu();
+    REQUIRE(answer.size() == 10);
+    CHECK(answer[0] == 3);
+    CHECK(answer.substr(7) == refused.rejection);
+    CHECK(peer.closed());
+  }
+  CHECK(front.lines.hold("OTHER") == false);
+  CHECK(front.lines.hold("CT1@127.0.0.1: association rejected"));
+  check_served(front);
+}
+
+TEST_CASE("Each presentation context gets its own answer (rule H3)") {
+  Front front;
+  front.offered.mpps = nullptr;  // this caller has no MPPS
+  auto peer = RawPeer::connect(front.port);
+  const std::string explicit_le(uids::explicit_vr_little_endian);
+  const std::string implicit_le(uids::implicit_vr_little_endian);
+  const std::string big_endian(uids::explicit_vr_big_endian);
+  peer.send(associate_rq({{verification, {implicit_le}},
+                          {mwl, {implicit_le, big_endian, explicit_le}},
+                          {mpps_class, {implicit_le}},
+                          {"1.2.840.10008.5.1.4.1.1.2", {implicit_le}},
+                          {mwl, {"1.2.840.10008.1.2.4.50"}},
+                          {mwl, {big_endian, implicit_le}},
+                          {mwl, {big_endian}}}));
+  const auto answer = peer.receive_pdu();
+  REQUIRE(answer.at(0) == 2);
+  struct {
+    int result;
+    std::string syntax;
+  } const expected[] = {{0, implicit_le}, {0, explicit_le}, {3, ""},        {3, ""},
+                        {4, ""},          {0, implicit_le}, {0, big_endian}};
+  std::size_t at = 74;
+  const auto word = [&](std::size_t where) {
+    return static_cast<std::size_t>(static_cast<unsigned char>(answer[where]) << 8 |
+                                    static_cast<unsigned char>(answer[where + 1]));
+  };
+  std::size_t seen = 0;
+  for (; at + 4 <= answer.size(); at += 4 + word(at + 2)) {
+    if (answer[at] != 0x21) continue;
+    INFO("context " << seen);
+    REQUIRE(seen < std::size(expected));
+    CHECK(answer[at + 4] == static_cast<char>(2 * seen + 1));
+    CHECK(answer[at + 6] == static_cast<char>(expected[seen].result));
+    if (expected[seen].result == 0) {
+      CHECK(answer.substr(at + 12, word(at + 10)) == expected[seen].syntax);
+    }
+    ++seen;
+  }
+  CHECK(seen == std::size(expected));
+}
+
+TEST_CASE("What is no DICOM costs one line in the log") {
+  Front front;
+  struct {
+    std::string sent;
+    std::string line;
+  } const cases[] = {
+      {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP"},
+      {std::string("\x16\x03\x01\x02\x00\x01\x00", 7), "TLS client hello"},
+      {std::string(5000, '\xFF'), "something unknown"},
+      {pdu(4, "xxxx"), "another PDU"},
+      {std::string("\x01\x00\xFF\xFF\xFF\xFF", 6), "too long"},
+      {pdu(1, "short"), "127.0.0.1: connection refused"},
+      {pdu(1, std::string(68, '\0') + std::string("\x20\x00\xFF\xFF\x01\x00", 6)), "connection"},
+  };
+  for (const auto& odd : cases) {
+    INFO(odd.line);
+    auto peer = RawPeer::connect(front.port);
+    peer.send(odd.sent);
+    ::shutdown(peer.descriptor(), SHUT_WR);
+    while (!peer.receive_pdu().empty()) {
+    }
+    CHECK(eventually([&] { return front.lines.hold(odd.line); }));
+  }
+  check_served(front);
+}
+
+TEST_CASE("Silent clients, empty probes and half requests hold nobody up") {
+  dimse::ScpOptions options;
+  options.acse_timeout = 300ms;
+  Front front(options);
+  std::vector<RawPeer> silent;
+  for (int i = 0; i < 20; ++i) silent.push_back(RawPeer::connect(front.port));
+  for (int i = 0; i < 20; ++i) RawPeer::connect(front.port).close();
+  auto half = RawPeer::connect(front.port);
+  half.send(associate_rq({{verification}}).substr(0, 40));
+  check_served(front);
+  CHECK(half.closed());
+  for (auto& peer : silent) CHECK(peer.closed());
+  CHECK(front.lines.hold("no A-ASSOCIATE-RQ in time"));
+}
+
+TEST_CASE(
+    "PDUs that may not be here end in a provider's abort, and nothing is allocated for them") {
+  Front front;
+  std::string find;
+  dimse::encode_command(request(command_field::c_find_rq), find);
+  auto with_data = request(command_field::c_find_rq);
+  with_data.data_set_type = dimse::Command::data_set_follows;
+  std::string find_with_data;
+  dimse::encode_command(with_data, find_with_data);
+  struct {
+    std::string sent;
+    std::string_view why;
+  } const cases[] = {
+      {std::string("\x04\x00\xFF\xFF\xFF\xFF", 6), "a PDU of 4 GiB"},
+      {std::string("\x04\x00\x00\x02\x00\x01", 6), "a PDU over our limit"},
+      {std::string("\x05\x00\xFF\xFF\xFF\xFF", 6), "a release of 4 GiB"},
+      {pdu(4, ""), "no PDV"},
+      {pdu(4, std::string("\x00\x00\x00\x01\x01", 5)), "a PDV of one byte"},
+      {pdu(4, std::string("\x7F\xFF\xFF\xFF\x01\x03", 6)), "a PDV longer than its PDU"},
+      {pdu(4, std::string("\x00\x00", 2)), "half a PDV header"},
+      {pdu(9, "xxxx"), "an unknown PDU"},
+      {associate_rq({{verification}}), "a second association request"},
+      {release_rp, "a release nobody waits for"},
+      {pdu(4, pdv(99, 3, find)), "a context that was not accepted"},
+      {pdu(4, pdv(3, 2, find)), "a data set without a command"},
+      {pdu(4, pdv(3, 3, "rubbish!")), "no command set"},
+      {pdu(4, pdv(3, 3, find_with_data)) + pdu(4, pdv(5, 2, "")), "another context in a message"},
+      {pdu(4, pdv(3, 3, find_with_data)) + pdu(4, pdv(3, 3, find)), "a command in a data set"},
+      {pdu(4, pdv(3, 1, find.substr(0, 8))) + pdu(4, pdv(3, 0, "")), "a data set in a command"},
+      {pdu(4, pdv(3, 1, find.substr(0, 8))) + release_rq, "a release in a message"},
+  };
+  for (const auto& odd : cases) {
+    INFO(odd.why);
+    auto peer = associate(front.port);
+    peer.send(odd.sent);
+    CHECK(is_provider_abort(peer.receive_pdu()));
+    CHECK(peer.closed());
+  }
+  CHECK(eventually([&] { return front.scp->associations() == 0; }));
+  check_served(front);
+}
+
+TEST_CASE("A data set over the limit is aborted before it is taken in") {
+  dimse::ScpOptions options;
+  options.max_data_set_bytes = 100'000;
+  Front front(options);
+  auto peer = associate(front.port);
+  auto command = request(command_field::c_find_rq);
+  command.data_set_type = dimse::Command::data_set_follows;
+  peer.send(message(3, command));
+  for (int i = 0; i < 11; ++i) peer.send(pdu(4, pdv(3, 0, std::string(10'000, 'x'))));
+  CHECK(is_provider_abort(peer.receive_pdu()));
+  check_served(front);
+}
+
+TEST_CASE("A message that drips is given up, and so is an idle association") {
+  dimse::ScpOptions options;
+  options.dimse_timeout = 200ms;
+  options.idle_timeout = 400ms;
+  Front front(options);
+  auto dripping = associate(front.port);
+  std::atomic<bool> over{false};
+  std::thread drip([&] {
+    const auto bytes = message(1, request(command_field::c_echo_rq));
+    for (std::size_t i = 0; i + 1 < bytes.size() && !over; ++i) {
+      dripping.send(bytes.substr(i, 1));
+      std::this_thread::sleep_for(20ms);
+    }
+  });
+  CHECK(is_provider_abort(dripping.receive_pdu()));
+  over = true;
+  drip.join();
+  auto idle = associate(front.port);
+  CHECK(is_provider_abort(idle.receive_pdu()));
+  check_served(front);
+}
+
+TEST_CASE("A modality that stops reading ends its search, and memory does not grow") {
+  dimse::ScpOptions options;
+  options.dimse_timeout = 300ms;
+  Front front(options);
+  std::atomic<bool> ended{false};
+  std::atomic<std::size_t> produced{0};
+  front.services.on_search = [&](const auto&, const auto& on_match, const auto&) {
+    while (on_match({item("A1", std::string(10'000, 'x'))})) ++produced;
+    ended = true;
+    return Outcome::answered(status::cancel);
+  };
+  auto peer = associate(front.port);
+  peer.send(message(3, request(command_field::c_find_rq), explicit_bytes(identifier())));
+  CHECK(eventually([&] { return ended.load(); }));
+  CHECK(produced < 5000);  // what the two sockets' buffers hold, and no more
+  CHECK(eventually([&] { return front.scp->associations() == 0; }));
+  check_served(front);
+}
+
+TEST_CASE("A modality that vanishes, aborts or releases in mid search cancels it") {
+  Front front;
+  std::atomic<int> ended{0};
+  front.services.on_search = [&](const auto&, const auto& on_match, const Context& context) {
+    on_match({item("A1")});
+    pollfd ready{context.cancellation->descriptor(), POLLIN, 0};
+    while (!context.cancelled()) ::poll(&ready, 1, 20000);
+    ++ended;
+    return Outcome::answered(status::cancel);
+  };
+  for (const std::string& last : {std::string(), abort_pdu, release_rq}) {
+    auto peer = associate(front.port);
+    peer.send(message(3, request(command_field::c_find_rq), explicit_bytes(identifier())));
+    CHECK(peer.receive_message());
+    const int before = ended;
+    peer.send(last);
+    if (last.empty()) peer.close();
+    CHECK(eventually([&] { return ended == before + 1; }));
+    if (last == release_rq) CHECK(peer.receive_pdu() == release_rp);
+  }
+  CHECK(eventually([&] { return front.scp->associations() == 0; }));
+}
+
+TEST_CASE("A C-CANCEL while the service waits wakes it by the descriptor (rule F11)") {
+  Front front;
+  front.services.on_search = [&](const auto&, const auto&, const Context& context) {
+    pollfd ready{context.cancellation->descriptor(), POLLIN, 0};
+    while (!context.cancelled()) {
+      if (::poll(&ready, 1, 20000) == 0) break;
+    }
+    return Outcome::answered(status::cancel);
+  };
+  auto peer = associate(front.port);
+  peer.send(message(3, cancel(5)));  // before its request: ignored
+  peer.send(message(3, request(command_field::c_find_rq, 5), explicit_bytes(identifier())));
+  peer.send(message(3, cancel(4)));  // another's
+  peer.send(message(3, cancel(5)));
+  auto response = peer.receive_message();
+  REQUIRE(response);
+  CHECK(response->status == status::cancel);
+  CHECK_FALSE(response->has_data_set());
+  peer.send(message(3, cancel(5)));  // too late
+  peer.send(message(1, request(command_field::c_echo_rq, 6)));
+  response = peer.receive_message();
+  REQUIRE(response);
+  CHECK(response->message_id_being_responded_to == 6);
+}
+
+TEST_CASE("A second request while one runs waits its turn (rule H7)") {
+  Front front;
+  auto peer = associate(front.port);
+  std::string burst;
+  for (std::uint16_t id = 1; id <= 10; ++id) {
+    burst += id % 2 == 0
+                 ? message(3, request(command_field::c_find_rq, id), explicit_bytes(identifier()))
+                 : message(1, request(command_field::c_echo_rq, id));
+  }
+  peer.send(burst);
+  for (std::uint16_t id = 1; id <= 10; ++id) {
+    auto response = peer.receive_message();
+    REQUIRE(response);
+    CHECK(response->message_id_being_responded_to == id);
+    if (id % 2 != 0) continue;
+    CHECK(response->status == status::pending);
+    response = peer.receive_message();
+    REQUIRE(response);
+    CHECK(response->status == status::success);
+  }
+}
+
+TEST_CASE("Commands that are unknown or not of the context's class answer 0211 (mapping.md, 5b)") {
+  Front front;
+  auto peer = associate(front.port);
+  struct {
+    std::uint8_t context;
+    std::uint16_t field;
+    bool data;
+  } const cases[] = {
+      {3, 0x0001, true},                      // C-STORE
+      {3, 0x0999, false},                     // no command at all
+      {5, 0x0150, false},                     // N-DELETE
+      {5, command_field::n_get_rq, false},    // belongs to the Retrieve class
+      {7, command_field::n_create_rq, true},  // the reverse
+      {7, command_field::n_set_rq, true},
+      {3, command_field::c_echo_rq, false},
+      {1, command_field::c_find_rq, true},
+  };
+  std::uint16_t id = 0;
+  for (const auto& odd : cases) {
+    INFO("command " << odd.field << " on context " << int(odd.context));
+    auto data = odd.data ? std::optional(explicit_bytes(identifier())) : std::nullopt;
+    peer.send(message(odd.context, request(odd.field, ++id), data));
+    auto response = peer.receive_message();
+    REQUIRE(response);
+    CHECK(response->field == (odd.field | command_field::response));
+    CHECK(response->message_id_being_responded_to == id);
+    CHECK(response->status == status::unrecognized_operation);
+  }
+}
+
+TEST_CASE("Requests with faults get the status that names them (mapping.md, 5b)") {
+  Front front;
+  auto peer = associate(front.port);
+  const auto good = explicit_bytes(mpps("IN PROGRESS"));
+  const std::string broken(
+      "\x10\x00\x10\x00PN\xFF\x7F"
+      "abc",
+      11);
+  const auto unknown_set =
+      element(character_set_header, "ISO_IR 999") + element(patient_name_header, "M\xFCll");
+  auto create = request(command_field::n_create_rq);
+  create.affected_sop_class = mpps_class;
+  create.affected_sop_instance = "1.2.3";
+  auto set = request(command_field::n_set_rq);
+  set.requested_sop_class = mpps_class;
+  set.requested_sop_instance = "1.2.3";
+  auto get = request(command_field::n_get_rq);
+  get.requested_sop_class = mpps_retrieve;
+  get.requested_sop_instance = "1.2.3";
+  auto find = request(command_field::c_find_rq);
+  find.affected_sop_class = mwl;
+  auto with = [](dimse::Command command, auto change) {
+    change(command);
+    return command;
+  };
+  auto wrong_class = [](auto& c) { c.affected_sop_class = c.requested_sop_class = "1.2"; };
+  auto wrong_uid = [](auto& c) { c.affected_sop_instance = c.requested_sop_instance = "1..2"; };
+  struct {
+    std::uint8_t context;
+    dimse::Command command;
+    std::optional<std::string> data;
+    std::uint16_t status;
+    std::string_view why;
+  } const cases[] = {
+      {3, find, std::nullopt, 0xA900, "no identifier"},
+      {3, find, broken, 0xA900, "broken identifier"},
+      {3, find, unknown_set, 0xC004, "unknown character set"},
+      {3, with(find, [](auto& c) { c.affected_sop_class = "1.2"; }), good, 0x0122, "class"},
+      {5, with(create, wrong_class), good, 0x0118, "class"},
+      {5, with(create, wrong_uid), good, 0x0117, "instance UID"},
+      {5, create, std::nullopt, 0x0110, "no data set"},
+      {5, create, broken, 0x0110, "broken data set"},
+      {5, create, unknown_set, 0x0106, "unknown character set"},
+      {5, with(set, wrong_class), good, 0x0118, "class"},
+      {5, with(set, wrong_uid), good, 0x0117, "instance UID"},
+      {5, with(set, [](auto& c) { c.requested_sop_instance.clear(); }), good, 0x0117, "no UID"},
+      {5, set, std::nullopt, 0x0110, "no data set"},
+      {5, set, broken, 0x0110, "broken data set"},
+      {5, set, unknown_set, 0x0106, "unknown character set"},
+      {7, with(get, wrong_class), std::nullopt, 0x0118, "class"},
+      {7, with(get, wrong_uid), std::nullopt, 0x0117, "instance UID"},
+      {7, get, std::nullopt, 0x0112, "unknown instance"},
+      {5, set, good, 0x0112, "unknown instance"},
+      {5, create, good, 0x0000, "a good one"},
+      {7, get, std::nullopt, 0x0000, "a good one"},
+  };
+  for (const auto& faulty : cases) {
+    INFO("command " << faulty.command.field << ": " << faulty.why);
+    peer.send(message(faulty.context, faulty.command, faulty.data));
+    auto response = peer.receive_message();
+    REQUIRE(response);
+    CHECK(response->status == faulty.status);
+    CHECK(response->field == (faulty.command.field | command_field::response));
+  }
+}
+
+TEST_CASE("A response names the attributes at fault by the request's own (PS3.7, C.5.14)") {
+  Front front;
+  front.services.on_mpps = []() -> std::optional<Outcome> {
+    auto outcome = Outcome::answered(status::missing_attribute_value);
+    outcome.attributes = {tags::PerformedProcedureStepID};
+    return outcome;
+  };
+  auto peer = associate(front.port);
+  auto create = request(command_field::n_create_rq);
+  create.affected_sop_instance = "1.2.3";
+  peer.send(message(5, create, explicit_bytes(mpps("IN PROGRESS"))));
+  std::string data;
+  auto response = peer.receive_message(&data);
+  REQUIRE(response);
+  CHECK(response->status == status::missing_attribute_value);
+  auto offending = mapping::read_data_set(data, mapping::TransferSyntax::explicit_vr_little_endian);
+  REQUIRE(offending);
+  CHECK(offending.value().data_set.view().text(tags::PerformedProcedureStepID) == "PPS1");
+  CHECK_FALSE(offending.value().data_set.view().find(tags::PatientName));
+}
+
+TEST_CASE("No PDU is longer than the peer's limit (rule H6)") {
+  Front front;
+  front.services.on_search = [](const auto&, const auto& on_match, const auto&) {
+    on_match({item("A1", std::string(2000, 'x'))});
+    return Outcome::answered(status::success);
+  };
+  for (std::size_t max_pdu : {128u, 129u, 4096u, 0u}) {
+    INFO(max_pdu);
+    auto peer = associate(front.port, max_pdu);
+    peer.send(message(3, request(command_field::c_find_rq), explicit_bytes(identifier())));
+    std::string data;
+    bool last = false;
+    while (!last) {
+      auto got = peer.receive_pdu();
+      REQUIRE(got.size() > 12);
+      if (max_pdu != 0) CHECK(got.size() - 6 <= max_pdu);
+      if ((got[11] & 1) == 0) data += got.substr(12);
+      last = got[11] == 2;
+    }
+    auto match = mapping::read_data_set(data, mapping::TransferSyntax::explicit_vr_little_endian);
+    REQUIRE(match);
+    CHECK(match.value().data_set.view().text(tags::PatientName).size() == 2000);
+  }
+}
+
+TEST_CASE("Requests in fragments of any size are put together") {
+  Front front;
+  auto peer = associate(front.port);
+  auto find = request(command_field::c_find_rq);
+  find.data_set_type = dimse::Command::data_set_follows;
+  std::string command;
+  dimse::encode_command(find, command);
+  const auto data = explicit_bytes(identifier());
+  std::string sent;
+  for (std::size_t i = 0; i < command.size(); i += 2) {
+    sent += pdu(4, pdv(3, i + 2 >= command.size() ? 3 : 1, command.substr(i, 2)));
+  }
+  std::string pdvs;  // several in one PDU, the last one empty
+  for (std::size_t i = 0; i < data.size(); i += 7) pdvs += pdv(3, 0, data.substr(i, 7));
+  sent += pdu(4, pdvs + pdv(3, 2, ""));
+  peer.send(sent);
+  auto response = peer.receive_message();
+  REQUIRE(response);
+  CHECK(response->status == status::pending);
+}
+
+TEST_CASE("Mutated PDUs never hurt: each connection ends or goes on, and the next one is served") {
+  dimse::ScpOptions options;
+  options.acse_timeout = 50ms;
+  options.dimse_timeout = 50ms;
+  options.idle_timeout = 50ms;
+  Front front(options);
+  const auto association = associate_rq({{verification}, {mwl}, {mpps_class}});
+  const auto find = message(3, request(command_field::c_find_rq), explicit_bytes(identifier("A1")));
+  std::mt19937 random(7);
+  for (int round = 0; round < 300; ++round) {
+    auto sent = round % 2 == 0 ? association + find : find;
+    auto mutate = [&](std::string& bytes, std::size_t from) {
+      for (int i = 0; i < 3; ++i) {
+        bytes[from + random() % (bytes.size() - from)] = static_cast<char>(random());
+      }
+    };
+    if (round % 2 == 0) {
+      mutate(sent, 0);
+      auto peer = RawPeer::connect(front.port);
+      peer.send(sent);
+    } else {
+      auto peer = associate(front.port);
+      mutate(sent, 0);
+      peer.send(sent);
+    }
+  }
+  CHECK(eventually([&] { return front.scp->associations() == 0; }));
+  Front good;
+  check_served(good);
+}
