@@ -12,125 +12,34 @@
 #include "mapping/attribute_tables.h"
 #include "mapping/dictionary.h"
 #include "mapping/query.h"
+#include "mapping/query_parameters.h"
 #include "mapping/query_value.h"
 #include "mapping/tags.h"
 
 namespace mapping {
 namespace {
 
-// ---- Parameters ---------------------------------------------------------------------------------
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-struct Parameter {
-  std::string name;            ///< decoded
-  std::string_view raw_value;  ///< as it came
-};
-
-/// What a fault may repeat of a name: only what cannot be a value that slipped in.
-std::string_view shown(std::string_view name) {
-  const bool harmless = name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
-                          return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-                                 (c >= 'a' && c <= 'z') || c == '.' || c == '_' || c == '-';
-                        });
-  return harmless && !name.empty() ? name : "a parameter";
-}
-
-Fault about(std::string_view name, Fault fault) {
-  fault.what = fmt::format("{}: {}", shown(name), fault.what);
-  return fault;
-}
-Fault bad_value(std::string_view name, std::string_view expected) {
-  return about(name, {Fault::Kind::invalid_value, fmt::format("expected {}", expected)});
-}
-
-/// Splits at & and the first =; empty segments are tolerated (rule A1).
-Result<std::vector<Parameter>> split_query(std::string_view raw_query) {
-  std::vector<Parameter> parameters;
-  while (!raw_query.empty()) {
-    const std::size_t end = std::min(raw_query.find('&'), raw_query.size());
-    const std::string_view segment = raw_query.substr(0, end);
-    raw_query.remove_prefix(std::min(end + 1, raw_query.size()));
-    if (segment.empty()) continue;
-    const std::size_t equals = std::min(segment.find('='), segment.size());
-    Result<std::string> name = percent_decode(segment.substr(0, equals));
-    if (!name) return about("", name.fault());
-    if (name.value().empty()) {
-      return Fault{Fault::Kind::malformed, "expected a name before each ="};
-    }
-    parameters.push_back(
-        {std::move(name).value(), segment.substr(std::min(equals + 1, segment.size()))});
-  }
-  return parameters;
-}
-
-Result<std::string> decoded_value(const Parameter& parameter) {
-  Result<std::string> value = percent_decode(parameter.raw_value);
-  if (!value) return about(parameter.name, value.fault());
-  return value;
-}
-
-/// The elements of a comma list. Empty ones say nothing (RFC 9110, 5.6.1). A comma may come
-/// percent-encoded, as many libraries send it: none of our lists has commas inside its elements.
-Result<std::vector<std::string>> decoded_list(const Parameter& parameter) {
-  const Result<std::string> value = decoded_value(parameter);
-  if (!value) return value.fault();
-  std::vector<std::string> list;
-  std::string_view rest = value.value();
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find(','), rest.size());
-    std::string_view element = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    while (element.starts_with(' ')) element.remove_prefix(1);
-    while (element.ends_with(' ')) element.remove_suffix(1);
-    if (!element.empty()) list.emplace_back(element);
-  }
-  return list;
+/// Keywords are case-sensitive (rule A3), but who writes patientname does not ask for everybody.
+bool is_misspelt_keyword(std::string_view name) {
+  const auto keys = worklist_attributes();
+  return std::any_of(keys.begin(), keys.end(), [name](const WorklistAttribute& row) {
+    return std::equal(name.begin(), name.end(), row.keyword.begin(), row.keyword.end(),
+                      [](char a, char b) { return lower(a) == lower(b); });
+  });
 }
 
 /// A name of lower-case words can be no attribute, and a parameter we do not know is ignored.
 /// Everything else might have been meant as one.
 bool may_be_ignored(std::string_view name) {
+  Tag tag;
+  if (parse_tag(name, tag) || is_misspelt_keyword(name)) return false;
   const auto is_lower = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
   return is_lower(name.front()) && std::all_of(name.begin(), name.end(), [&](char c) {
            return is_lower(c) || (c >= '0' && c <= '9') || c == '-';
          });
 }
-
-/// The parameters that every transaction takes (rules A2, A27). Null: it is none of them.
-std::vector<std::string>* negotiation_list(std::string_view name, std::vector<std::string>& accept,
-                                           std::vector<std::string>& charset) {
-  if (name == "accept" || name == "Accept") return &accept;
-  if (name == "charset" || name == "Accept-Charset") return &charset;
-  return nullptr;
-}
-
-std::optional<Fault> append_list(const Parameter& parameter, std::vector<std::string>& list) {
-  Result<std::vector<std::string>> more = decoded_list(parameter);
-  if (!more) return more.fault();
-  for (std::string& element : more.value()) list.push_back(std::move(element));
-  return std::nullopt;
-}
-
-// ---- includefield -------------------------------------------------------------------------------
-
-/// All includefield parameters of a query together (rule A12).
-struct IncludeFields {
-  std::vector<std::string> names;
-  bool all = false;
-
-  std::optional<Fault> add(const Parameter& parameter) {
-    const std::size_t before = names.size();
-    if (const auto fault = append_list(parameter, names)) return fault;
-    if (names.size() == before) {
-      return bad_value("includefield", "attributes separated by commas, or all");
-    }
-    all = all || std::find(names.begin() + static_cast<std::ptrdiff_t>(before), names.end(),
-                           "all") != names.end();
-    if (all && names.size() > 1) {
-      return bad_value("includefield", "all to be the only one (PS3.18, 8.3.4.3)");
-    }
-    return std::nullopt;
-  }
-};
 
 // ---- Keys ---------------------------------------------------------------------------------------
 
@@ -315,8 +224,7 @@ class SearchReader {
     if (bool* flag = flag_of(name)) return take_once(parameter, read_flag(parameter), *flag);
     if (name == "offset") return take_once(parameter, read_count(parameter), query_.offset);
     if (name == "limit") return take_once(parameter, read_count(parameter), query_.limit);
-    Tag tag;
-    if (may_be_ignored(name) && !parse_tag(name, tag)) {
+    if (may_be_ignored(name)) {
       query_.ignored.emplace_back(shown(name));
     } else {
       keys_.push_back(parameter);

@@ -4,7 +4,6 @@
 #include "mapping/status.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 
 namespace mapping {

@@ -278,6 +278,7 @@ TEST_CASE("Parameters that are no attributes are ignored, attributes never (A21,
   const Row rows[] = {
       {"PatientNames=DOE", "unknown keyword"},
       {"patientName=DOE", "a keyword misspelt"},
+      {"patientname=DOE", "a keyword in lower case"},
       {"FuzzyMatching=true", "looks like a keyword"},
       {"0010010=DOE", "seven digits"},
       {"001000100=DOE", "nine digits"},
