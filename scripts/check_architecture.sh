@@ -27,6 +27,7 @@ fi
 faults=$(printf '%s\n' "${existing[@]}" | sort | xargs -d '\n' awk '
   function has_own_header(   name, line, found) {
     name = FILENAME
+    if (sub(/^tests\//, "", name) > 0) sub(/_test\.cpp$/, ".cpp", name)
     if (sub(/\.cpp$/, ".h", name) == 0) return 0
     found = (getline line < name) > 0
     close(name)
@@ -56,7 +57,7 @@ faults=$(printf '%s\n' "${existing[@]}" | sort | xargs -d '\n' awk '
   }
 
   # The header comment: the first line, after "#!" if there is one. What belongs to a header of the
-  # same name is explained there.
+  # same name, or tests it, is explained there.
   commentable && FNR == first {
     if (FNR == 1 && $0 ~ /^#!/) first = 2
     else if (has_own_header()) {}
