@@ -29,6 +29,7 @@ using namespace std::chrono_literals;
 /// Connections beside the associations: those that are refused, and those that say nothing.
 constexpr std::size_t spare_connections = 32;
 constexpr auto lingering = 1s;
+constexpr auto lingering_at_stop = 100ms;
 
 /// host: as configured, a numeric address or a name. Names are resolved when they are needed, on
 /// the thread of the association that needs them.
@@ -233,7 +234,7 @@ void Scp::Impl::serve(const Connection& connection) {
                log_,        {}};
   end(peer, serve(peer, connection.stop_descriptor));
   admission.place.leave();
-  transport.close_gracefully(lingering);
+  transport.close_gracefully(stopping_ ? lingering_at_stop : lingering);
 }
 
 /// Answers one request after the other, as they come, until the association ends.

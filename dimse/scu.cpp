@@ -27,8 +27,9 @@ namespace uids = mapping::uids;
 using namespace std::chrono_literals;
 
 constexpr std::size_t look_every = 16;  ///< responses between two looks at the cancellation
-// After a C-CANCEL the peer may send what is under way; one that goes on for ever is aborted.
-constexpr std::size_t max_drained = 2000;
+// After a C-CANCEL the peer sends what is under way, which for a fast one is what fits into the
+// buffers of two sockets (megabytes); one that goes on for ever is aborted.
+constexpr std::size_t max_drained = 100'000;
 constexpr auto drain_timeout = 3s;
 
 NetworkEvent event_of(Arrival arrival) {
