@@ -91,10 +91,11 @@ bool Association::has_begun() const {
 Arrival Association::receive(Message& message, const ReceiveOptions& options) {
   std::optional<Clock::time_point> begun;
   for (;;) {
-    take_pdus();
+    take_pdus(1);
     if (!waiting_.empty()) {
       message = std::move(waiting_.front());
       waiting_.pop_front();
+      waiting_bytes_ -= message.data_set.size();
       return Arrival::message;
     }
     if (ended_ != Arrival::nothing) return ended_;
@@ -103,8 +104,8 @@ Arrival Association::receive(Message& message, const ReceiveOptions& options) {
     const auto arrival = wait_for_more(std::min(deadline, options.whole), options);
     if (arrival != Arrival::nothing) return arrival;
     if (transport_.fill_available() == Status::closed) {
-      take_pdus();
-      if (ended_ == Arrival::nothing) ended_ = Arrival::closed;
+      take_pdus(1);
+      if (waiting_.empty() && ended_ == Arrival::nothing) ended_ = Arrival::closed;
     }
   }
 }
@@ -136,7 +137,9 @@ Arrival Association::look() {
   if (ended_ == Arrival::nothing) {
     if (!transport_.output().empty()) transport_.flush_available();
     const bool open = transport_.fill_available() == Status::ok;
-    take_pdus();
+    take_pdus(max_waiting_messages);
+    // Nobody sends so many requests ahead: one behind the other is all that DIMSE has here (H7).
+    if (waiting_.size() >= max_waiting_messages) ended_ = Arrival::protocol_error;
     if (!open && ended_ == Arrival::nothing) ended_ = Arrival::closed;
   }
   if (ended_ != Arrival::nothing) return ended_;
@@ -153,8 +156,8 @@ bool Association::take_cancel(std::uint16_t message_id) {
   return true;
 }
 
-Arrival Association::take_pdus() {
-  while (ended_ == Arrival::nothing) {
+void Association::take_pdus(std::size_t enough) {
+  while (ended_ == Arrival::nothing && waiting_.size() < enough) {
     auto input = transport_.input();
     if (input.size() < pdu_header) break;
     const auto type = static_cast<std::uint8_t>(input[0]);
@@ -171,7 +174,6 @@ Arrival Association::take_pdus() {
       transport_.consume(pdu_header + length);
     }
   }
-  return ended_;
 }
 
 Arrival Association::take_pdu(std::uint8_t type, std::string_view body) {
@@ -217,15 +219,19 @@ Arrival Association::take_pdv(std::uint8_t context_id, std::uint8_t control,
     return Arrival::protocol_error;
   }
   auto& bytes = command ? partial_command_ : partial_.data_set;
-  const auto most = command ? Command::max_bytes : limits_.max_data_set_bytes;
+  const auto most = command ? Command::max_bytes : limits_.max_data_set_bytes - waiting_bytes_;
   if (fragment.size() > most - bytes.size()) return Arrival::too_large;
   bytes.append(fragment);
   if (!last) return Arrival::nothing;
   if (command) return take_command();
-  phase_ = Phase::between;
-  if (waiting_.size() >= max_waiting_messages) return Arrival::protocol_error;
-  waiting_.push_back(std::move(partial_));
+  finish_message();
   return Arrival::nothing;
+}
+
+void Association::finish_message() {
+  phase_ = Phase::between;
+  waiting_bytes_ += partial_.data_set.size();
+  waiting_.push_back(std::move(partial_));
 }
 
 Arrival Association::take_command() {
@@ -236,9 +242,7 @@ Arrival Association::take_command() {
     phase_ = Phase::data_set;
     return Arrival::nothing;
   }
-  phase_ = Phase::between;
-  if (waiting_.size() >= max_waiting_messages) return Arrival::protocol_error;
-  waiting_.push_back(std::move(partial_));
+  finish_message();
   return Arrival::nothing;
 }
 

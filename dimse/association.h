@@ -109,11 +109,12 @@ class Association {
   enum class Phase { between, command, data_set };
   static constexpr std::size_t max_waiting_messages = 16;
 
-  Arrival take_pdus();
+  void take_pdus(std::size_t enough);  ///< stops when so many messages wait
   Arrival take_pdu(std::uint8_t type, std::string_view body);
   Arrival take_pdvs(std::string_view body);
   Arrival take_pdv(std::uint8_t context_id, std::uint8_t control, std::string_view fragment);
   Arrival take_command();
+  void finish_message();
   bool has_begun() const;
   Arrival wait_for_more(Clock::time_point deadline, const ReceiveOptions& options);
   void write_fragments(std::uint8_t context_id, bool command, std::string_view bytes);
@@ -123,6 +124,7 @@ class Association {
   const Limits limits_;
   Arrival ended_ = Arrival::nothing;
   std::deque<Message> waiting_;
+  std::size_t waiting_bytes_ = 0;  ///< of their data sets; all together within the limit of one
   Phase phase_ = Phase::between;
   Message partial_;
   std::string partial_command_;

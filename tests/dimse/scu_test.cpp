@@ -812,3 +812,18 @@ TEST_CASE(
   }
   CHECK(eventually([&] { return open_descriptors() <= descriptors; }));
 }
+
+TEST_CASE("Thousands of matches in bursts arrive all, in order") {
+  Front front;
+  front.services.on_search = [](const auto&, const auto& on_match, const auto&) {
+    for (int i = 0; i < 5000; ++i) {
+      if (!on_match({item("A" + std::to_string(i))})) break;
+    }
+    return Outcome::answered(status::success);
+  };
+  dimse::Scu scu(options_for(front.port), {});
+  std::vector<std::string> found;
+  CHECK(search(scu, found).status == status::success);
+  REQUIRE(found.size() == 5000);
+  for (std::size_t i = 0; i < found.size(); ++i) REQUIRE(found[i] == "A" + std::to_string(i));
+}
