@@ -1,6 +1,8 @@
 // Value representations and the few facts about them that readers and writers need. PS3.5, 6.2.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -66,8 +68,69 @@ struct VrFacts {
   std::uint16_t max_length;  ///< characters a value may hold; 0 = no limit of the VR's own
 };
 
-/// Facts of one VR. Never fails for an enumerator.
-const VrFacts& facts(Vr vr);
+namespace detail {
+
+inline constexpr std::size_t vr_count = 34;
+inline constexpr std::array<VrFacts, vr_count> vr_table{{
+    // vr, kind, 32-bit length, character set, many values, padding, unit, characters
+    {Vr::AE, VrKind::text, false, false, true, ' ', 1, 16},
+    {Vr::AS, VrKind::text, false, false, true, ' ', 1, 4},
+    {Vr::AT, VrKind::number, false, false, true, '\0', 2, 0},  // two 16-bit numbers: swapped by 2
+    {Vr::CS, VrKind::text, false, false, true, ' ', 1, 16},
+    {Vr::DA, VrKind::text, false, false, true, ' ', 1, 18},  // 18: a range in a query
+    {Vr::DS, VrKind::text, false, false, true, ' ', 1, 16},
+    {Vr::DT, VrKind::text, false, false, true, ' ', 1, 54},  // 54: a range in a query
+    {Vr::FD, VrKind::number, false, false, true, '\0', 8, 0},
+    {Vr::FL, VrKind::number, false, false, true, '\0', 4, 0},
+    {Vr::IS, VrKind::text, false, false, true, ' ', 1, 12},
+    {Vr::LO, VrKind::text, false, true, true, ' ', 1, 64},
+    {Vr::LT, VrKind::text, false, true, false, ' ', 1, 10240},
+    {Vr::OB, VrKind::bytes, true, false, false, '\0', 1, 0},
+    {Vr::OD, VrKind::bytes, true, false, false, '\0', 8, 0},
+    {Vr::OF, VrKind::bytes, true, false, false, '\0', 4, 0},
+    {Vr::OL, VrKind::bytes, true, false, false, '\0', 4, 0},
+    {Vr::OV, VrKind::bytes, true, false, false, '\0', 8, 0},
+    {Vr::OW, VrKind::bytes, true, false, false, '\0', 2, 0},
+    {Vr::PN, VrKind::text, false, true, true, ' ', 1, 0},  // 64 for each component group
+    {Vr::SH, VrKind::text, false, true, true, ' ', 1, 16},
+    {Vr::SL, VrKind::number, false, false, true, '\0', 4, 0},
+    {Vr::SQ, VrKind::sequence, true, false, false, '\0', 1, 0},
+    {Vr::SS, VrKind::number, false, false, true, '\0', 2, 0},
+    {Vr::ST, VrKind::text, false, true, false, ' ', 1, 1024},
+    {Vr::SV, VrKind::number, true, false, true, '\0', 8, 0},
+    {Vr::TM, VrKind::text, false, false, true, ' ', 1, 28},  // 28: a range in a query
+    {Vr::UC, VrKind::text, true, true, true, ' ', 1, 0},
+    {Vr::UI, VrKind::text, false, false, true, '\0', 1, 64},
+    {Vr::UL, VrKind::number, false, false, true, '\0', 4, 0},
+    {Vr::UN, VrKind::bytes, true, false, false, '\0', 1, 0},
+    {Vr::UR, VrKind::text, true, false, false, ' ', 1, 0},
+    {Vr::US, VrKind::number, false, false, true, '\0', 2, 0},
+    {Vr::UT, VrKind::text, true, true, false, ' ', 1, 0},
+    {Vr::UV, VrKind::number, true, false, true, '\0', 8, 0},
+}};
+
+constexpr std::size_t vr_slot(std::uint16_t letters) {
+  return static_cast<std::size_t>((letters & 0xFF) - 'A') * 26 +
+         static_cast<std::size_t>((letters >> 8) - 'A');
+}
+
+// Index by both letters: reading a data set asks for every element.
+constexpr std::array<std::uint8_t, 26 * 26> make_vr_index() {
+  std::array<std::uint8_t, 26 * 26> index{};
+  for (auto& i : index) i = vr_count;
+  for (std::uint8_t i = 0; i < vr_count; ++i) {
+    index[vr_slot(static_cast<std::uint16_t>(vr_table[i].vr))] = i;
+  }
+  return index;
+}
+inline constexpr auto vr_index = make_vr_index();
+
+}  // namespace detail
+
+/// Facts of one VR. Never fails for an enumerator. Inline: asked for every element of every walk.
+inline const VrFacts& facts(Vr vr) {
+  return detail::vr_table[detail::vr_index[detail::vr_slot(static_cast<std::uint16_t>(vr))]];
+}
 
 /// The VR with these two letters, or nothing.
 std::optional<Vr> parse_vr(std::string_view two_letters);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "mapping/tags.h"
 #include "mapping/uids.h"
@@ -11,51 +12,51 @@
 namespace mapping {
 namespace {
 
-// Calls visit for every text element that is affected by the character set and not ASCII, at every
-// depth, with the top-level tag it stands in; stops when visit returns false.
-template <class Visit>
-bool for_each_non_ascii(DataSetView data_set, Tag outermost, const Visit& visit) {
+/// A text element that is affected by the character set and not ASCII.
+struct NonAscii {
+  Element element;
+  Tag outermost;  ///< the top-level element it stands in
+};
+
+void collect_non_ascii(DataSetView data_set, Tag outermost, std::vector<NonAscii>& found) {
   for (const Element& element : data_set) {
     const Tag top = outermost.value != 0 ? outermost : element.tag;
     if (element.vr == Vr::SQ) {
-      for (const DataSetView item : element.items()) {
-        if (!for_each_non_ascii(item, top, visit)) return false;
-      }
+      for (const DataSetView item : element.items()) collect_non_ascii(item, top, found);
     } else if (facts(element.vr).in_character_set && !is_ascii(element.value)) {
-      if (!visit(element, top)) return false;
+      found.push_back({element, top});
     }
   }
-  return true;
 }
 
-// The first text that the set does not hold; nothing if it holds all.
-std::optional<Fault> check_holds(const CharacterSet& set, DataSetView data_set) {
-  std::optional<Fault> fault;
+// The first text that the set does not hold; null if it holds all.
+const NonAscii* find_unencodable(const CharacterSet& set, const std::vector<NonAscii>& texts) {
   std::string scratch;
-  for_each_non_ascii(data_set, Tag(), [&](const Element& element, Tag top) {
+  for (const NonAscii& text : texts) {
     scratch.clear();
-    if (set.encode(element.text(), scratch)) return true;
-    fault = Fault{Fault::Kind::character_set,
-                  fmt::format("{}: expected text that {} holds", to_string(element.tag),
-                              set.defined_term().empty() ? "ISO-IR 6" : set.defined_term()),
-                  {top}};
-    return false;
-  });
-  return fault;
+    if (!set.encode(text.element.text(), scratch)) return &text;
+  }
+  return nullptr;
 }
 
 Result<CharacterSet> choose(DataSetView data_set, const WireWriteOptions& options) {
-  const bool ascii = for_each_non_ascii(data_set, Tag(), [](const Element&, Tag) { return false; });
-  if (ascii) return CharacterSet();
+  std::vector<NonAscii> texts;
+  collect_non_ascii(data_set, Tag(), texts);
+  if (texts.empty()) return CharacterSet();
   if (options.configured) {
-    if (auto fault = check_holds(*options.configured, data_set)) return *fault;
-    return *options.configured;
+    const NonAscii* const refused = find_unencodable(*options.configured, texts);
+    if (refused == nullptr) return *options.configured;
+    const std::string_view term = options.configured->defined_term();
+    return Fault{Fault::Kind::character_set,
+                 fmt::format("{}: expected text that {} holds", to_string(refused->element.tag),
+                             term.empty() ? "ISO-IR 6" : term),
+                 {refused->outermost}};
   }
-  if (options.used_by_peer && !check_holds(*options.used_by_peer, data_set)) {
+  if (options.used_by_peer && find_unencodable(*options.used_by_peer, texts) == nullptr) {
     return *options.used_by_peer;
   }
   for (const CharacterSet& set : CharacterSet::smallest_first()) {
-    if (!check_holds(set, data_set)) return set;
+    if (find_unencodable(set, texts) == nullptr) return set;
   }
   return CharacterSet::utf_8();
 }
@@ -85,10 +86,10 @@ class Writer {
 
  private:
   void write_character_set() {
-    write_header(tags::SpecificCharacterSet, Vr::CS);
+    write_header(tags::SpecificCharacterSet, facts(Vr::CS), 0);
     const std::size_t start = out_.size();
     out_.append(character_set_.defined_term());
-    end_value(start, Vr::CS);
+    end_value(start, facts(Vr::CS));
   }
 
   void write(const Element& element) {
@@ -96,48 +97,67 @@ class Writer {
       out_.append(element.bytes);
       return;
     }
-    write_header(element.tag, element.vr);
-    const std::size_t start = out_.size();
     const VrFacts& vr = facts(element.vr);
+    const bool swapped = big_endian_ && vr.unit > 1;
+    const bool encoded = vr.in_character_set && !is_ascii(element.value);
+    if (element.vr != Vr::SQ && !swapped && !encoded) {  // most elements: the value as it is
+      write_header(element.tag, vr, element.value.size());
+      out_.append(element.value);
+      return;
+    }
+    write_header(element.tag, vr, 0);  // end_value writes the length
+    const std::size_t start = out_.size();
     if (element.vr == Vr::SQ)
       write_items(element);
-    else if (vr.in_character_set)
+    else if (encoded)
       character_set_.encode(element.text(), out_);
     else
       out_.append(element.value);
-    if (big_endian_ && vr.unit > 1) swap(start, vr.unit);
-    end_value(start, element.vr);
+    if (swapped) swap(start, vr.unit);
+    end_value(start, vr);
   }
 
   void write_items(const Element& sequence) {
     for (const DataSetView item : sequence.items()) {
-      put16(0xFFFE);
-      put16(0xE000);
-      put32(0);
+      char head[8] = {};  // an item has no VR in any transfer syntax
+      set16(head, 0xFFFE);
+      set16(head + 2, 0xE000);
+      out_.append(head, sizeof head);
       const std::size_t start = out_.size();
       for (const Element& element : item) write(element);
-      patch32(start - 4, static_cast<std::uint32_t>(out_.size() - start));
+      set32(out_.data() + start - 4, out_.size() - start);
     }
   }
 
-  // The length is left open; end_value writes it.
-  void write_header(Tag tag, Vr vr) {
-    put16(tag.group());
-    put16(tag.element());
-    if (!explicit_) return put32(0);
-    out_.append(to_string(vr));
-    put16(0);
-    if (facts(vr).long_header) put32(0);
+  void write_header(Tag tag, const VrFacts& vr, std::size_t length) {
+    char head[12] = {};
+    set16(head, tag.group());
+    set16(head + 2, tag.element());
+    std::size_t size = 8;
+    if (!explicit_) {
+      set32(head + 4, length);
+    } else {
+      head[4] = static_cast<char>(static_cast<std::uint16_t>(vr.vr) & 0xFF);
+      head[5] = static_cast<char>(static_cast<std::uint16_t>(vr.vr) >> 8);
+      if (vr.long_header) {
+        size = 12;
+        set32(head + 8, length);
+      } else {
+        set16(head + 6, length);
+      }
+    }
+    out_.append(head, size);
   }
 
   // Pads the value field that began at start and writes its length before it.
-  void end_value(std::size_t start, Vr vr) {
-    if ((out_.size() - start) % 2 != 0) out_.push_back(facts(vr).padding);
-    const auto length = static_cast<std::uint32_t>(out_.size() - start);
-    if (explicit_ && !facts(vr).long_header)
-      patch16(start - 2, length);
+  void end_value(std::size_t start, const VrFacts& vr) {
+    if ((out_.size() - start) % 2 != 0) out_.push_back(vr.padding);
+    const std::size_t length = out_.size() - start;
+    char* const value = out_.data() + start;
+    if (explicit_ && !vr.long_header)
+      set16(value - 2, length);
     else
-      patch32(start - 4, length);
+      set32(value - 4, length);
   }
 
   void swap(std::size_t start, std::size_t unit) {
@@ -147,24 +167,13 @@ class Writer {
     }
   }
 
-  void put16(std::uint32_t value) {
-    const char low = static_cast<char>(value & 0xFF);
-    const char high = static_cast<char>(value >> 8 & 0xFF);
-    out_.push_back(big_endian_ ? high : low);
-    out_.push_back(big_endian_ ? low : high);
+  void set16(char* at, std::size_t value) const {
+    at[big_endian_ ? 1 : 0] = static_cast<char>(value & 0xFF);
+    at[big_endian_ ? 0 : 1] = static_cast<char>(value >> 8 & 0xFF);
   }
-  void put32(std::uint32_t value) {
-    put16(big_endian_ ? value >> 16 : value & 0xFFFF);
-    put16(big_endian_ ? value & 0xFFFF : value >> 16);
-  }
-
-  void patch16(std::size_t at, std::uint32_t value) {
-    out_[at] = static_cast<char>((big_endian_ ? value >> 8 : value) & 0xFF);
-    out_[at + 1] = static_cast<char>((big_endian_ ? value : value >> 8) & 0xFF);
-  }
-  void patch32(std::size_t at, std::uint32_t value) {
-    patch16(at, big_endian_ ? value >> 16 : value & 0xFFFF);
-    patch16(at + 2, big_endian_ ? value & 0xFFFF : value >> 16);
+  void set32(char* at, std::size_t value) const {
+    set16(at, big_endian_ ? value >> 16 : value & 0xFFFF);
+    set16(at + 2, big_endian_ ? value & 0xFFFF : value >> 16);
   }
 
   const bool explicit_;

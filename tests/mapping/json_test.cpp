@@ -158,7 +158,7 @@ TEST_CASE("faults name the attribute path and what was expected, never a value")
   for (const char* broken :
        {"", "{", "{\"00100020\":", "{}x", "{\"00100020\":{\"vr\":\"LO\",\"Value\":[\"\xFF\"]}}",
         R"({"00100020":{"vr":"LO","Value":["\ud800"]}})", "{'00100020':{}}", "nul"}) {
-    CHECK(rewritten(broken).rfind("fault: expected JSON, at byte", 0) == 0);
+    CHECK(rewritten(broken).rfind("fault: expected JSON", 0) == 0);
   }
 }
 
