@@ -25,13 +25,18 @@ if [ ${#existing[@]} -eq 0 ]; then
 fi
 
 faults=$(printf '%s\n' "${existing[@]}" | sort | xargs -d '\n' awk '
-  function has_own_header(   name, line, found) {
-    name = FILENAME
-    if (sub(/^tests\//, "", name) > 0) sub(/_test\.cpp$/, ".cpp", name)
-    if (sub(/\.cpp$/, ".h", name) == 0) return 0
+  function there(name,   line, found) {
     found = (getline line < name) > 0
     close(name)
     return found
+  }
+  # The header beside it; for a test, the header it tests.
+  function has_own_header(   name, tested) {
+    name = FILENAME
+    if (sub(/(_test)?\.cpp$/, ".h", name) == 0) return 0
+    tested = name
+    sub(/^tests\//, "", tested)
+    return there(name) || there(tested)
   }
   function fault(what) { printf "%s:%d: %s\n", FILENAME, FNR, what }
 

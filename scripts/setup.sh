@@ -62,8 +62,7 @@ unpack_examples() {
   say "fetching DCMTK's example worklist"
   local scratch
   scratch=$(mktemp -d)
-  chmod 755 "$scratch" # apt downloads as a user of its own
-  (cd "$scratch" && apt-get download -q dcmtk && dpkg-deb -x dcmtk_*.deb unpacked)
+  (cd "$scratch" && apt-get -o APT::Sandbox::User=root download -q dcmtk && dpkg-deb -x dcmtk_*.deb unpacked)
   mkdir -p "$build/dcmtk-examples"
   cp -r "$scratch/unpacked/usr/share/doc/dcmtk/examples/." "$build/dcmtk-examples/"
   rm -rf "$scratch"
