@@ -30,6 +30,12 @@ Vr usual_vr(DcmEVR vr) {
   }
 }
 
+// DCMTK writes RETIRED_EthnicGroup where PS3.6 has EthnicGroup.
+std::string_view without_prefix(std::string_view keyword) {
+  constexpr std::string_view prefix = "RETIRED_";
+  return keyword.starts_with(prefix) ? keyword.substr(prefix.size()) : keyword;
+}
+
 class Dictionary {
  public:
   Dictionary() {
@@ -37,7 +43,7 @@ class Dictionary {
     for (auto it = dcmtk.normalBegin(); it != dcmtk.normalEnd(); ++it) {
       const DcmDictEntry* entry = *it;
       if (entry->getPrivateCreator() != nullptr) continue;
-      keywords_.emplace_back(entry->getTagName());
+      keywords_.emplace_back(without_prefix(entry->getTagName()));
       entries_.push_back(
           {Tag(entry->getGroup(), entry->getElement()), usual_vr(entry->getEVR()), {}});
     }

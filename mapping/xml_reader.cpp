@@ -55,20 +55,25 @@ std::size_t reference_length(std::string_view text) {
   return number && is_xml_character(code) ? end + 1 : 0;
 }
 
-// What tinyxml2 does not look at: encoding, characters, references.
+// What tinyxml2 does not look at: encoding and references. Control characters are looked for in the
+// text that is used.
 std::optional<Fault> check_text(std::string_view text) {
-  if (!is_utf_8(text)) return malformed("an XML document in UTF-8");
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c < 0x20 && c != '\t' && c != '\n' && c != '\r') {
-      return malformed(fmt::format("no control character, at byte {}", i));
-    }
-    if (c == '&' && reference_length(text.substr(i)) == 0) {
+  if (!is_utf_8(text) || text.find('\0') != std::string_view::npos) {
+    return malformed("an XML document in UTF-8");
+  }
+  for (std::size_t i = text.find('&'); i != std::string_view::npos; i = text.find('&', i + 1)) {
+    if (reference_length(text.substr(i)) == 0) {
       return malformed(
           fmt::format("one of the five predefined entities or a character, at byte {}", i));
     }
   }
   return std::nullopt;
+}
+
+bool holds_control_character(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
+  });
 }
 
 std::string_view local_name(const XMLElement& element) {
@@ -176,16 +181,36 @@ class Reader {
            std::string_view(node.Value()).find_first_not_of(" \t\r\n") == std::string_view::npos;
   }
 
+  /// The attributes of a DicomAttribute element that matter. Looked for in one pass: tinyxml2 would
+  /// walk them for each.
+  struct Head {
+    const char* tag = nullptr;
+    const char* vr = nullptr;
+    const char* creator = nullptr;
+
+    explicit Head(const XMLElement& element) {
+      for (const auto* one = element.FirstAttribute(); one != nullptr; one = one->Next()) {
+        const std::string_view name = one->Name();
+        if (name == "tag")
+          tag = one->Value();
+        else if (name == "vr")
+          vr = one->Value();
+        else if (name == "privateCreator")
+          creator = one->Value();
+      }
+    }
+  };
+
   bool read_attribute(const XMLElement& element, PrivateBlocks& blocks) {
     Tag tag;
-    const char* const tag_text = element.Attribute("tag");
-    if (local_name(element) != "DicomAttribute" || tag_text == nullptr ||
-        !parse_tag(tag_text, tag)) {
+    const Head head(element);
+    if (local_name(element) != "DicomAttribute" || head.tag == nullptr ||
+        !parse_tag(head.tag, tag)) {
       return malformed_here("a DicomAttribute with a tag of eight hexadecimal digits");
     }
     path_.emplace_back(tag, 0);
     Attribute attribute{tag, Vr::UN};
-    if (resolve_vr(element, attribute) && resolve_creator(element, attribute, blocks) &&
+    if (resolve_vr(head, attribute) && resolve_creator(head, attribute, blocks) &&
         !dropped(attribute.tag)) {
       read_content(element, attribute);
       if (builder_.failed() && !fault_) fault_ = builder_.build().fault();
@@ -200,9 +225,9 @@ class Reader {
     return tag == tags::SpecificCharacterSet || tag.is_group_length() || tag.group() == 0x0002;
   }
 
-  bool resolve_vr(const XMLElement& element, Attribute& attribute) {
-    if (const char* const vr_text = element.Attribute("vr")) {
-      const auto vr = parse_vr(vr_text);
+  bool resolve_vr(const Head& head, Attribute& attribute) {
+    if (head.vr != nullptr) {
+      const auto vr = parse_vr(head.vr);
       if (!vr) return malformed_here("a VR of PS3.5, 6.2");
       attribute.vr = *vr;
     } else if (const DictionaryEntry* entry = find_attribute(attribute.tag)) {
@@ -211,8 +236,8 @@ class Reader {
     return true;
   }
 
-  bool resolve_creator(const XMLElement& element, Attribute& attribute, PrivateBlocks& blocks) {
-    const char* const creator = element.Attribute("privateCreator");
+  bool resolve_creator(const Head& head, Attribute& attribute, PrivateBlocks& blocks) {
+    const char* const creator = head.creator;
     if (creator == nullptr || *creator == '\0') return true;
     const Tag tag = attribute.tag;
     if (!tag.is_private()) return malformed_here("privateCreator for private attributes only");
@@ -359,7 +384,8 @@ class Reader {
       }
       text.append(node->Value());
     }
-    return true;
+    if (!holds_control_character(text)) return true;
+    return fail(Fault::Kind::invalid_value, "no control character but TAB, LF and CR");
   }
 
   // Components and groups in their order, inner empty ones kept. rule E6

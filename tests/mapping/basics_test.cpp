@@ -79,6 +79,7 @@ TEST_CASE("the dictionary finds attributes by tag and by case-sensitive keyword 
   CHECK(entry->tag == tags::ScheduledProcedureStepStartDate);
   CHECK(entry->vr == Vr::DA);
   CHECK(find_attribute(tags::ScheduledProcedureStepStartDate) == entry);
+  CHECK(find_attribute(std::string_view("EthnicGroup"))->tag == Tag(0x0010, 0x2160));  // retired
   CHECK(find_attribute(std::string_view("patientname")) == nullptr);
   CHECK(find_attribute(Tag(0x0009, 0x0001)) == nullptr);
 }

@@ -194,6 +194,8 @@ TEST_CASE("document types, entities, other encodings and broken XML are refused 
       "<NativeDicomModel><DicomAttribute tag=\"00100020\" vr=\"LO\"><Value>&#xD800;</Value>"
       "</DicomAttribute></NativeDicomModel>",
       std::string("<NativeDicomModel>\0</NativeDicomModel>", 37),
+      "<NativeDicomModel><DicomAttribute tag=\"00100020\" vr=\"LO\"><Value>\x01</Value>"
+      "</DicomAttribute></NativeDicomModel>",
       "<NativeDicomModel>\xFF</NativeDicomModel>",
   };
   for (const std::string& text : bad) {
