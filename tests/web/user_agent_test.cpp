@@ -198,7 +198,6 @@ TEST_CASE("A 2xx that cannot be read is never an empty worklist, but C003") {
     ScriptedServer::Step step;
     std::string why;
   };
-  const std::string half = list(0, 2).substr(0, 300);
   for (const Row& row : std::vector<Row>{
            {answer(200, "<html/>", {{"Content-Type", "text/html"}}), "another type"},
            {answer(200, list(0, 1), {{"Content-Type", "text/plain"}}), "JSON called text"},
@@ -232,7 +231,6 @@ TEST_CASE("A 2xx that cannot be read is never an empty worklist, but C003") {
 }
 
 TEST_CASE("What breaks after the first match is C005, on the first page or a later one") {
-  const std::string half = list(0, 2) + list(2, 1).substr(0, 100);
   for (const Script& script : {
            Script{answer(200, list(0, 2).substr(0, list(0, 2).size() - 30))},
            Script{answer(200, list(0, 2), remaining(2)), answer(503)},
@@ -251,10 +249,6 @@ TEST_CASE("What breaks after the first match is C005, on the first page or a lat
 
 TEST_CASE("Types and forms that servers really send are read (rules B10, B11, J5)") {
   const std::string one = web_test::json(web_test::scheduled_step(1));
-  std::string lower = one;
-  for (const auto& [from, to] : {std::pair{"0020000D", "0020000d"}}) {
-    if (const auto at = lower.find(from); at != std::string::npos) lower.replace(at, 8, to);
-  }
   for (const auto& step : Script{
            answer(200, one), answer(200, "[" + one + "]"),
            answer(200, one, {{"Content-Type", "application/json"}}),
@@ -271,6 +265,13 @@ TEST_CASE("Types and forms that servers really send are read (rules B10, B11, J5
     REQUIRE(found.matches.size() == 1);
     CHECK(found.matches[0].data_set == web_test::scheduled_step(1));
   }
+}
+
+TEST_CASE("Tags in lower case are read (rule D2)") {
+  Stage stage({answer(200, R"([{"0020000d":{"vr":"UI","Value":["1.2.3"]}}])")});
+  const Found found = search(*stage.agent);
+  REQUIRE(found.matches.size() == 1);
+  CHECK(found.matches[0].data_set.view().text(tags::StudyInstanceUID) == "1.2.3");
 }
 
 TEST_CASE("Pages are followed by offset while the server says that more is left (rule A18)") {
@@ -331,7 +332,7 @@ TEST_CASE("414 is answered by one short query with includefield=all, 413 by smal
 
   Stage large({answer(413), answer(413), answer(200, list(0, 1))});
   CHECK(search(*large.agent).matches.size() == 1);
-  CHECK(large.targets()[2].find("limit=10&") != std::string::npos);
+  CHECK(large.targets()[2].ends_with("limit=10"));
   Stage never({answer(413), answer(413), answer(413), answer(413)});
   CHECK(search(*never.agent).outcome.status == status::out_of_resources);
   CHECK(never.targets().size() == 4);
