@@ -74,15 +74,17 @@ show() {
   echo
 }
 
+# Four ports nobody listens on, below those that the kernel hands out.
 ports=$(node -e '
   const net = require("net");
-  const servers = [1, 2, 3, 4].map(() => net.createServer().listen(0, "127.0.0.1"));
-  let ready = 0;
-  for (const server of servers) server.on("listening", () => {
-    if (++ready < servers.length) return;
-    console.log(servers.map((one) => one.address().port).join(" "));
-    servers.forEach((one) => one.close());
-  });')
+  const free = [];
+  (function next() {
+    if (free.length === 4) return console.log(free.join(" "));
+    const port = 20000 + Math.floor(Math.random() * 12000);
+    const server = net.createServer();
+    server.once("error", next);
+    server.listen(port, () => server.close(() => { free.includes(port) || free.push(port); next(); }));
+  })();')
 read -r ris_port mpps_port dimse_port web_port <<<"$ports"
 
 say "starting a legacy RIS: wlmscpfs over DCMTK's example worklist"

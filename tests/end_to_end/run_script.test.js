@@ -12,6 +12,19 @@ const script = new URL('../../scripts/run.sh', import.meta.url).pathname;
 const env = { MODGATE_BINARY: modgateBinary, TMPDIR: house.directory };
 const leftovers = () => fs.readdirSync(house.directory);
 
+/// The processes that this one has started and that have not ended: [{ pid, name }].
+function childrenOf(parent) {
+  return fs.readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).flatMap((pid) => {
+    try {
+      const [, name, rest] = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').match(/^\d+ \((.*)\) (.*)/s);
+      const [state, owner] = rest.split(' ');
+      return owner === String(parent) && state !== 'Z' ? [{ pid, name }] : [];
+    } catch {
+      return []; // it has ended meanwhile
+    }
+  });
+}
+
 test('run.sh --once prints a Search, a C-FIND and a step with their real answers, and cleans up', async () => {
   const { code, stdout, stderr } = await house.run('bash', [script, '--once'], { env, limit: 60000 });
   assert.equal(code, 0, stdout + stderr);
@@ -45,19 +58,13 @@ test('run.sh --once prints a Search, a C-FIND and a step with their real answers
 test('run.sh stays up until Ctrl-C, and takes its programs with it', async () => {
   const child = house.spawn('run.sh', 'bash', [script], { env });
   await child.waitFor(/To try:/, { stream: 'stdout', limit: 60000 });
-  const programs = fs.readdirSync('/proc')
-    .filter((pid) => /^\d+$/.test(pid))
-    .filter((pid) => {
-      try {
-        return fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')[1] === String(child.pid);
-      } catch {
-        return false; // it has ended meanwhile
-      }
-    });
-  assert.equal(programs.length, 3, 'wlmscpfs, the MPPS SCP and modgate');
+  const programs = await until(5000, 'its three programs', () => {
+    const found = childrenOf(child.pid);
+    return found.map(({ name }) => name).sort().join() === 'modgate,node,wlmscpfs' && found;
+  });
   child.signal('SIGINT');
   assert.deepEqual(await child.stop(), { code: 0, signal: null }, child.stdout + child.stderr);
-  await until(5000, 'its programs to be gone', () => programs.every((pid) => !fs.existsSync(`/proc/${pid}`)));
+  await until(5000, 'its programs to be gone', () => programs.every(({ pid }) => !fs.existsSync(`/proc/${pid}`)));
   assert.deepEqual(leftovers(), []);
 });
 

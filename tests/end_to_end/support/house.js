@@ -37,15 +37,21 @@ export async function until(milliseconds, what, condition) {
   }
 }
 
-/// A port nobody listens on now. For programs that cannot be told "any".
+/// A port nobody listens on now, for programs that cannot be told "any". Below those that the kernel
+/// hands out, so that no outgoing connection takes it before the program does.
 export async function freePort() {
-  const server = net.createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = 20000 + Math.floor(Math.random() * 12000);
+    const server = net.createServer();
+    const free = await new Promise((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, () => resolve(true));
+    });
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /// True if something accepts connections there.
