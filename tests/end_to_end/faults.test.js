@@ -414,6 +414,25 @@ describe('an origin server that lies or fails never makes an empty worklist or a
     });
   });
 
+  test('more than was asked for is cut to what was asked for (F8, F26)', async () => {
+    const more = { ...item('MR'), '00400252': { vr: 'CS', Value: ['IN PROGRESS'] } };
+    lying.answer = answerWith(200, json, JSON.stringify([more]));
+    await withAssociation(a.dimse, all, async (association) => {
+      const got = await association.nGet(newUid(), [0x00100020, 0x00400252]);
+      assert.deepEqual([hex(got.status), Object.keys(got.dataSet)], ['0000', ['00100020', '00400252']]);
+      const found = await association.find(encode([[0x00100020, 'LO', ''], [0x00400100, 'SQ', [[[0x00400009, 'SH', '']]]]]));
+      assert.deepEqual(found.responses, [encode([[0x00100020, 'LO', 'PID-SECRET'], [0x00400100, 'SQ', [[]]]])]);
+    });
+  });
+
+  test('an attribute that was asked for and is not there makes N-GET a warning, 0x0001 (mapping 4b)', async () => {
+    lying.answer = answerWith(200, json, JSON.stringify([item('MR')]));
+    await withAssociation(a.dimse, all, async (association) => {
+      const got = await association.nGet(newUid(), [0x00100020, 0x00400252]);
+      assert.deepEqual([hex(got.status), Object.keys(got.dataSet)], ['0001', ['00100020']]);
+    });
+  });
+
   test('an item with two steps becomes two responses with one step each (F9, J7)', async () => {
     const [first, second] = [item('MR'), item('CT')];
     first['00400100'].Value.push(second['00400100'].Value[0]);

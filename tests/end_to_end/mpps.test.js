@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { House } from './support/house.js';
 import { get, post } from './support/http.js';
-import { expectNoPatientData, startChain } from './support/modgate.js';
+import { expectNoPatientData, startChain, startModgate } from './support/modgate.js';
 import { startMppsScp } from './support/mpps_scp.js';
 import { encode, explicitLittleEndian, implicitLittleEndian } from './support/data_set.js';
 import { sopClass, withAssociation } from './support/raw_scu.js';
@@ -205,6 +205,29 @@ describe('a step, created, updated and retrieved through two gateways, is the st
   });
 });
 
+describe('associations with the RIS', () => {
+  const scp = (keys) => ({ kind: 'scp', ae_title: 'RIS', host: ris.host, port: ris.port, ...keys });
+  const createFive = async (gateway) => {
+    for (let count = 0; count < 5; count++) {
+      assert.equal((await post(gateway, target(newUid()), { '00400252': { vr: 'CS', Value: ['IN PROGRESS'] } })).status, 201);
+    }
+  };
+
+  test('are kept for the next request', async () => {
+    const gateway = await startModgate(house, 'reusing', { web: { mpps: 'ris' }, 'backend ris': scp() });
+    const before = ris.register.associations;
+    await createFive(gateway);
+    assert.equal(ris.register.associations - before, 1);
+  });
+
+  test('are one a request where reuse_associations = no', async () => {
+    const gateway = await startModgate(house, 'not reusing', { web: { mpps: 'ris' }, 'backend ris': scp({ reuse_associations: 'no' }) });
+    const before = ris.register.associations;
+    await createFive(gateway);
+    assert.equal(ris.register.associations - before, 5);
+  });
+});
+
 describe('bytes that only a modality on a bare socket can send', () => {
   // [tag, VR, value]: values whose text must not change (D8), empty ones, a private one (D18).
   const odd = [
@@ -360,7 +383,7 @@ describe('refusals keep their meaning on every wire', () => {
     test(`${operation} refused with 0x${hex(fromRis)} is ${onWeb} on the web`, async () => {
       const uid = newUid();
       assert.equal((await send({ ...direct, port: ris.port }, nCreate(uid, begun()))).status, 0);
-      ris.register.answer = (asked) => (asked === operation ? { status: fromRis, errorComment: 'said by the RIS' } : undefined);
+      ris.register.answer = (asked) => (asked === operation ? { status: fromRis, errorComment: 'said by the RIS of PID-4711' } : undefined);
       const body = { '00400252': { vr: 'CS', Value: ['IN PROGRESS'] } };
       const answer = operation === 'N-GET' ? await get(web, target(uid))
         : await post(web, target(uid, operation === 'N-SET' ? '?update' : ''), body);
