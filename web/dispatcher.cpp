@@ -233,9 +233,10 @@ RawResponse Dispatcher::Impl::dispatch(Exchange& exchange) {
   current = &exchange;
   process_request(stream, exchange.context.close, closed, nullptr);
   current = nullptr;
+  if (!exchange.answer) return to_raw_response({500, "This server failed to handle the request"});
   RawResponse response;
   response.head = std::move(stream.out());
-  if (exchange.answer && request.method != "HEAD") response.body = std::move(exchange.answer->body);
+  if (request.method != "HEAD") response.body = std::move(exchange.answer->body);
   return response;
 }
 

@@ -138,20 +138,6 @@ std::string tag_list(const std::vector<Tag>& tags) {
   return text;
 }
 
-std::string_view name(Transaction transaction) {
-  switch (transaction) {
-    case Transaction::search:
-      return "search";
-    case Transaction::create:
-      return "create";
-    case Transaction::update:
-      return "update";
-    case Transaction::retrieve:
-      break;
-  }
-  return "retrieve";
-}
-
 }  // namespace
 
 class OriginServer::Impl {
@@ -168,6 +154,7 @@ class OriginServer::Impl {
   }
 
  private:
+  RawResponse serve(const RawRequest& request, const RequestContext& context);
   std::vector<Route> routes();
   ConnectionFrontOptions front_options() const;
   std::string not_found(std::string_view path) const;
@@ -177,15 +164,11 @@ class OriginServer::Impl {
   Answer create_or_update(const Call& call, const Uid& mpps, Transaction transaction);
   Answer retrieve(const Call& call);
 
-  Answer search_answer(const Call& call, const Context& context, const Outcome& outcome,
-                       SearchPage& page);
-  Answer failed(Transaction transaction, const Context& context, const Outcome& outcome,
-                const mapping::HttpAnswer& http);
+  Answer search_answer(const Call& call, const Outcome& outcome, SearchPage& page);
+  static Answer failed(const Outcome& outcome, const mapping::HttpAnswer& http);
   void warn(Answer& answer, const Call& call, std::string_view text) const;
   std::string service(const Call& call) const;
   Context context(const Call& call);
-  void log_end(Transaction transaction, const Context& context, const Outcome& outcome,
-               int status) const;
 
   const OriginServerOptions options_;
   const mapping::Router router_;
@@ -238,7 +221,7 @@ Result<std::uint16_t> OriginServer::Impl::start() {
   front_ = std::make_unique<ConnectionFront>(
       front_options(),
       [this](const RawRequest& request, const RequestContext& context) {
-        return dispatcher_->dispatch(request, context);
+        return serve(request, context);
       },
       to_raw_response, log_);
   return front_->start();
@@ -281,13 +264,12 @@ Answer OriginServer::Impl::search(const Call& call) {
   Outcome outcome = worklist->search(
       search, [&page](mapping::Match&& match) { return page.take(std::move(match)); }, context);
   outcome.dropped_matches += page.unwritable();
-  return search_answer(call, context, outcome, page);
+  return search_answer(call, outcome, page);
 }
 
-Answer OriginServer::Impl::search_answer(const Call& call, const Context& context,
-                                         const Outcome& outcome, SearchPage& page) {
+Answer OriginServer::Impl::search_answer(const Call& call, const Outcome& outcome,
+                                         SearchPage& page) {
   if (page.too_large()) {
-    log_end(Transaction::search, context, outcome, 413);
     return problem(413, fmt::format("The results are larger than {} bytes, the limit of this "
                                     "server: narrow the search, or use limit and offset",
                                     options_.max_response_bytes));
@@ -301,9 +283,8 @@ Answer OriginServer::Impl::search_answer(const Call& call, const Context& contex
   options.optional_keys_unsupported = page.optional_keys_unsupported();
   options.no_match_status = options_.no_match_status;
   const auto http = mapping::to_http(Transaction::search, outcome, options);
-  if (http.status / 100 != 2) return failed(Transaction::search, context, outcome, http);
+  if (http.status / 100 != 2) return failed(outcome, http);
 
-  log_end(Transaction::search, context, outcome, http.status);
   Answer answer{http.status, {{"Cache-Control", "no-store"}}, {}};
   if (http.status == 200) {
     answer.headers.emplace_back("Content-Type", dicom_json);
@@ -359,9 +340,8 @@ Answer OriginServer::Impl::create_or_update(const Call& call, const Uid& mpps,
                                  : service->update(mpps, data_set.value(), context);
   const auto http = mapping::to_http(transaction, outcome,
                                      {.gateway_status_codes = options_.gateway_status_codes});
-  if (http.status / 100 != 2) return failed(transaction, context, outcome, http);
+  if (http.status / 100 != 2) return failed(outcome, http);
 
-  log_end(transaction, context, outcome, http.status);
   Answer answer{http.status, {{"Cache-Control", "no-store"}}, {}};
   if (create) {  // rule J17
     answer.headers.emplace_back("Location", fmt::format("{}{}/{}", base_, performed, mpps.text()));
@@ -395,14 +375,13 @@ Answer OriginServer::Impl::retrieve(const Call& call) {
   options.gateway_status_codes = options_.gateway_status_codes;
   options.attribute_list = !found.empty();
   const auto http = mapping::to_http(Transaction::retrieve, outcome, options);
-  if (http.status / 100 != 2) return failed(Transaction::retrieve, context, outcome, http);
+  if (http.status / 100 != 2) return failed(outcome, http);
 
   std::string body = "[";
   const auto written =
       mapping::write_json(mapping::prune_to_paths(found, query.value().include), body);
   if (!written) return problem(500, written.fault());
   body += ']';
-  log_end(Transaction::retrieve, context, outcome, http.status);
   Answer answer{http.status,
                 {{"Cache-Control", "no-store"},
                  {"Content-Type", std::string(dicom_json)},
@@ -415,9 +394,7 @@ Answer OriginServer::Impl::retrieve(const Call& call) {
 
 // --- What all have in common --------------------------------------------------------------------
 
-Answer OriginServer::Impl::failed(Transaction transaction, const Context& context,
-                                  const Outcome& outcome, const mapping::HttpAnswer& http) {
-  log_end(transaction, context, outcome, http.status);
+Answer OriginServer::Impl::failed(const Outcome& outcome, const mapping::HttpAnswer& http) {
   Answer answer = to_answer(to_problem(http.status, outcome, http.why));
   constexpr std::string_view seconds = "5";
   if (http.retry_after) answer.headers.emplace_back("Retry-After", seconds);
@@ -450,14 +427,16 @@ Context OriginServer::Impl::context(const Call& call) {
   return context;
 }
 
-void OriginServer::Impl::log_end(Transaction transaction, const Context& context,
-                                 const Outcome& outcome, int status) const {
+/// Neither path nor query: they may name a patient.
+RawResponse OriginServer::Impl::serve(const RawRequest& request, const RequestContext& context) {
+  RawResponse response = dispatcher_->dispatch(request, context);
+  const std::string_view code = std::string_view(response.head).substr(sizeof "HTTP/1.1", 3);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::steady_clock::now() - (context.deadline - options_.transaction_timeout));
-  log_(
-      status < 500 ? LogLevel::info : LogLevel::warn,
-      fmt::format("tx={} web {} from={} status={:04X} http={} ms={}", context.transaction,
-                  name(transaction), context.caller.address, outcome.status, status, took.count()));
+      std::chrono::steady_clock::now() - context.received);
+  log_(code < "400" ? LogLevel::debug : LogLevel::info,
+       fmt::format("web: {} {:.7}: {} in {} ms", context.peer_address, request.method, code,
+                   took.count()));
+  return response;
 }
 
 // ------------------------------------------------------------------------------------------------
