@@ -124,8 +124,8 @@ Key yes_no(std::string name, std::string default_value, bool& target) {
 
 Key character_set(std::string name, std::optional<mapping::CharacterSet>& target) {
   static constexpr const char* allowed =
-      "empty, or a defined term: ISO_IR 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 203, 13 "
-      "or 192";
+      "empty, or a Specific Character Set: ISO_IR 100 …, ISO_IR 192, GB18030, GBK, or several as "
+      "ISO 2022 IR … joined by backslashes";
   return {std::move(name), "", allowed, [&target](const std::string& value) {
             target.reset();
             if (value.empty()) return std::string();

@@ -1,112 +1,243 @@
-// Single-byte sets as tables made once by iconv(3); UTF-8 checked by hand. PS3.3, Table C.12-2.
+// Which set holds the next character: the state machine of ISO/IEC 2022 as DICOM uses it.
 #include "mapping/character_set.h"
 
-#include <fmt/format.h>
 #include <iconv.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdint>
 #include <cstring>
-#include <utility>
 #include <vector>
+
+#include "mapping/character_tables.h"
+#include "mapping/tags.h"
 
 namespace mapping {
 namespace {
 
-struct SetName {
-  std::string_view defined_term;
-  const char* iconv_name;  // null: no table
-};
-
-// In the order in which the smallest set that holds a text is looked for. rule G2
-constexpr std::array<SetName, 14> sets{{
-    {"", nullptr},
-    {"ISO_IR 100", "ISO-8859-1"},
-    {"ISO_IR 101", "ISO-8859-2"},
-    {"ISO_IR 109", "ISO-8859-3"},
-    {"ISO_IR 110", "ISO-8859-4"},
-    {"ISO_IR 144", "ISO-8859-5"},
-    {"ISO_IR 127", "ISO-8859-6"},
-    {"ISO_IR 126", "ISO-8859-7"},
-    {"ISO_IR 138", "ISO-8859-8"},
-    {"ISO_IR 148", "ISO-8859-9"},
-    {"ISO_IR 203", "ISO-8859-15"},
-    {"ISO_IR 166", "TIS-620"},
-    {"ISO_IR 13", "SHIFT_JIS"},  // its single bytes are JIS X 0201, which glibc lacks
-    {"ISO_IR 192", nullptr},
-}};
-constexpr int default_repertoire = 0;
-constexpr int utf_8_index = sets.size() - 1;
-
 constexpr char escape = 0x1B;
 
-struct Table {
-  std::array<std::string, 128> upper;  // UTF-8 of bytes 80 to FF; empty = not in the set
-  std::vector<std::pair<std::string, char>> reverse;  // ascending
+/// The terms of the default repertoire and of the half that escapes come back to.
+const std::uint8_t ascii_term = static_cast<std::uint8_t>(character_terms().size() - 1);
+
+Fault refuse(std::string_view expected) {
+  return {Fault::Kind::character_set,
+          "00080005: expected " + std::string(expected),
+          {tags::SpecificCharacterSet}};
+}
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\0')) text.remove_suffix(1);
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  return text;
+}
+
+/// Characters at which the first set comes back. PS3.5, 6.1.2.5.3; rule G5
+bool is_delimiter(char c, Vr vr) {
+  if (c == '\r' || c == '\n' || c == '\f' || c == '\t') return true;
+  if (c == '\\') return facts(vr).many_values;
+  return vr == Vr::PN && (c == '^' || c == '=');
+}
+
+/// GB18030 and GBK through iconv, a converter for each thread.
+class Converter {
+ public:
+  Converter(const char* to, const char* from) : handle_(iconv_open(to, from)) {}
+  ~Converter() {
+    if (handle_ != iconv_t(-1)) iconv_close(handle_);
+  }
+  Converter(const Converter&) = delete;
+  Converter& operator=(const Converter&) = delete;
+
+  bool convert(std::string_view in, std::string& out) {
+    if (handle_ == iconv_t(-1)) return false;
+    const std::size_t before = out.size();
+    out.resize(before + in.size() * 4);  // the longest a character gets either way
+    std::string copy(in);
+    char* from = copy.data();
+    char* to = out.data() + before;
+    std::size_t in_left = copy.size();
+    std::size_t out_left = out.size() - before;
+    iconv(handle_, nullptr, nullptr, nullptr, nullptr);
+    // A count above 0 tells of characters that were replaced: a loss.
+    const bool whole = iconv(handle_, &from, &in_left, &to, &out_left) == 0;
+    out.resize(whole ? out.size() - out_left : before);
+    return whole;
+  }
+
+ private:
+  const iconv_t handle_;
 };
 
-// One table a set; the lower half is ASCII in all of them (0x5C stays the delimiter, rule G6).
-Table make_table(const char* iconv_name) {
-  Table table;
-  const iconv_t converter = iconv_open("UTF-8", iconv_name);
-  for (int byte = 0x80; byte <= 0xFF && converter != iconv_t(-1); ++byte) {
-    char in = static_cast<char>(byte);
-    char out[8];
-    char* from = &in;
-    char* to = out;
-    std::size_t in_left = 1;
-    std::size_t out_left = sizeof out;
-    if (iconv(converter, &from, &in_left, &to, &out_left) == std::size_t(-1)) continue;
-    std::string utf_8(out, static_cast<std::size_t>(to - out));
-    table.reverse.emplace_back(utf_8, static_cast<char>(byte));
-    table.upper[static_cast<std::size_t>(byte - 0x80)] = std::move(utf_8);
-  }
-  if (converter != iconv_t(-1)) iconv_close(converter);
-  std::sort(table.reverse.begin(), table.reverse.end());
-  return table;
+bool convert_gb18030(std::string_view in, bool decode, std::string& out) {
+  thread_local Converter decoder("UTF-8", "GB18030");
+  thread_local Converter encoder("GB18030", "UTF-8");
+  return (decode ? decoder : encoder).convert(in, out);
+}
+bool convert_gbk(std::string_view in, bool decode, std::string& out) {
+  thread_local Converter decoder("UTF-8", "GBK");
+  thread_local Converter encoder("GBK", "UTF-8");
+  return (decode ? decoder : encoder).convert(in, out);
 }
 
-const Table& table_of(int index) {
-  static const auto tables = [] {
-    std::array<Table, sets.size()> made;
-    for (std::size_t i = 0; i < sets.size(); ++i) {
-      if (sets[i].iconv_name != nullptr) made[i] = make_table(sets[i].iconv_name);
+/// What the two halves of the code table hold at one place of the text.
+struct Halves {
+  const CodedSet* left = nullptr;   ///< null: ASCII
+  const CodedSet* right = nullptr;  ///< null: nothing
+
+  void designate(std::uint8_t term) {
+    const CodedSet& set = coded_set(term);
+    if (set.half() == CodedSet::Half::right)
+      right = &set;
+    else
+      left = term == ascii_term ? nullptr : &set;
+  }
+};
+
+/// The state before the first character: value 1 of (0008,0005), whatever it is.
+Halves initial_halves(std::span<const std::uint8_t> terms) {
+  Halves halves;
+  if (!terms.empty()) halves.designate(terms[0]);
+  return halves;
+}
+
+/// Takes the escape sequence behind ESC off the text and designates its set. Sets that were not
+/// declared are taken too: the sequence says what is meant.
+bool take_escape(std::string_view& rest, Halves& halves) {
+  const auto terms = character_terms();
+  for (std::uint8_t term = 0; term < terms.size(); ++term) {
+    if (rest.starts_with(terms[term].escape_sequence)) {
+      halves.designate(term);
+      rest.remove_prefix(terms[term].escape_sequence.size());
+      return true;
     }
-    return made;
-  }();
-  return tables[static_cast<std::size_t>(index)];
+    const std::string_view left = terms[term].escape_left;
+    if (!left.empty() && rest.starts_with(left)) {  // ESC ( J: romaji, as good as ASCII
+      halves.left = nullptr;
+      rest.remove_prefix(left.size());
+      return true;
+    }
+  }
+  return false;
 }
 
-// Length of the well-formed UTF-8 sequence at the start of text; 0 if there is none. Unicode, D92.
-std::size_t utf_8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-  };
-  const auto tail = [&](std::size_t i) { return (byte(i) & 0xC0u) == 0x80u; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return tail(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    if (!tail(1) || !tail(2)) return 0;
-    if (first == 0xE0 && byte(1) < 0xA0) return 0;  // overlong
-    if (first == 0xED && byte(1) > 0x9F) return 0;  // surrogate
-    return 3;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    if (!tail(1) || !tail(2) || !tail(3)) return 0;
-    if (first == 0xF0 && byte(1) < 0x90) return 0;
-    if (first == 0xF4 && byte(1) > 0x8F) return 0;
-    return 4;
-  }
-  return 0;
+/// Takes one character in the left or right set off the text. False if it stands for nothing.
+bool take_character(std::string_view& rest, const CodedSet* set, std::string& out) {
+  if (set == nullptr || rest.size() < static_cast<std::size_t>(set->bytes())) return false;
+  const auto high_bit = [](char c) { return (static_cast<unsigned char>(c) & 0x80u) != 0; };
+  if (set->bytes() == 2 && high_bit(rest[0]) != high_bit(rest[1])) return false;
+  const std::string_view character = set->decode(rest.data());
+  if (character.empty()) return false;
+  out.append(character);
+  rest.remove_prefix(static_cast<std::size_t>(set->bytes()));
+  return true;
 }
 
-// "ISO 2022 IR 100" alone names the same repertoire as "ISO_IR 100".
-std::string without_extension_prefix(std::string_view term) {
-  constexpr std::string_view prefix = "ISO 2022 IR ";
-  if (!term.starts_with(prefix)) return std::string(term);
-  return "ISO_IR " + std::string(term.substr(prefix.size()));
+bool decode_extended(std::string_view rest, Vr vr, std::span<const std::uint8_t> terms,
+                     std::string& out) {
+  const Halves initial = initial_halves(terms);
+  Halves halves = initial;
+  while (!rest.empty()) {
+    const char c = rest[0];
+    if (c == escape) {
+      rest.remove_prefix(1);
+      if (!take_escape(rest, halves)) return false;
+      continue;
+    }
+    const bool right = (static_cast<unsigned char>(c) & 0x80u) != 0;
+    const bool plain = !right && (halves.left == nullptr || static_cast<unsigned char>(c) <= 0x20);
+    if (plain) {
+      out.push_back(c);
+      rest.remove_prefix(1);
+      if (is_delimiter(c, vr)) halves = initial;
+    } else if (!take_character(rest, right ? halves.right : halves.left, out)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Writes text, switching sets as it needs.
+class Encoder {
+ public:
+  Encoder(std::span<const std::uint8_t> terms, Vr vr, std::string& out)
+      : terms_(terms), vr_(vr), initial_(initial_halves(terms)), halves_(initial_), out_(out) {}
+
+  bool encode(std::string_view utf_8) {
+    while (!utf_8.empty()) {
+      const std::size_t length = std::max<std::size_t>(utf_8_sequence(utf_8), 1);
+      const std::string_view character = utf_8.substr(0, length);
+      utf_8.remove_prefix(length);
+      if (static_cast<unsigned char>(character[0]) < 0x80)
+        encode_ascii(character[0]);
+      else if (!encode_other(character))
+        return false;
+    }
+    back_to_left();
+    return true;
+  }
+
+ private:
+  void encode_ascii(char c) {
+    back_to_left();
+    out_.push_back(c);
+    if (is_delimiter(c, vr_)) halves_ = initial_;
+  }
+
+  /// To the left half of value 1: ISO-IR 6, or ISO-IR 14 (romaji) for ISO_IR 13.
+  void back_to_left() {
+    if (halves_.left == nullptr) return;
+    const std::string_view own = terms_.empty() ? "" : character_terms()[terms_[0]].escape_left;
+    out_.push_back(escape);
+    out_.append(own.empty() ? character_terms()[ascii_term].escape_sequence : own);
+    halves_.left = nullptr;
+  }
+
+  bool encode_other(std::string_view character) {
+    if (append(halves_.left, character) || append_right(character)) return true;
+    for (const std::uint8_t term : terms_) {
+      const CodedSet& set = coded_set(term);
+      const std::string_view bytes = set.encode(character);
+      if (bytes.empty()) continue;
+      if (set.half() == CodedSet::Half::right) back_to_left();
+      out_.push_back(escape);
+      out_.append(character_terms()[term].escape_sequence);
+      halves_.designate(term);
+      out_.append(bytes);
+      return true;
+    }
+    return false;
+  }
+
+  bool append_right(std::string_view character) {
+    if (halves_.right == nullptr || halves_.right->encode(character).empty()) return false;
+    back_to_left();
+    return append(halves_.right, character);
+  }
+
+  bool append(const CodedSet* set, std::string_view character) {
+    const std::string_view bytes = set == nullptr ? std::string_view() : set->encode(character);
+    out_.append(bytes);
+    return !bytes.empty();
+  }
+
+  const std::span<const std::uint8_t> terms_;
+  const Vr vr_;
+  const Halves initial_;
+  Halves halves_;
+  std::string& out_;
+};
+
+/// The place of a term in character_terms, or nothing. extended: it is written ISO 2022 IR ….
+std::optional<std::uint8_t> find_term(std::string_view text, bool& extended) {
+  constexpr std::string_view plain = "ISO_IR ";
+  constexpr std::string_view extension = "ISO 2022 IR ";
+  extended = text.starts_with(extension);
+  if (!extended && !text.starts_with(plain)) return std::nullopt;
+  const std::string_view number = text.substr(extended ? extension.size() : plain.size());
+  const auto terms = character_terms();
+  for (std::uint8_t term = 0; term < terms.size(); ++term) {
+    if (terms[term].number == number && (extended || terms[term].alone)) return term;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -131,92 +262,117 @@ bool is_utf_8(std::string_view text) {
       text.remove_prefix(stride);
       continue;
     }
-    const std::size_t length = utf_8_length(text);
+    const std::size_t length = utf_8_sequence(text);
     if (length == 0) return false;
     text.remove_prefix(length);
   }
   return true;
 }
 
-Result<CharacterSet> CharacterSet::parse(std::string_view defined_term) {
-  while (!defined_term.empty() && (defined_term.back() == ' ' || defined_term.back() == '\0')) {
-    defined_term.remove_suffix(1);
-  }
-  const std::string term = without_extension_prefix(defined_term);
-  if (term == "ISO_IR 6") return CharacterSet();
-  for (std::size_t i = 0; i < sets.size(); ++i) {
-    if (term == sets[i].defined_term) return CharacterSet(static_cast<int>(i));
-  }
-  const bool extended = term.find('\\') != std::string::npos;
-  return Fault{Fault::Kind::character_set,
-               extended ? "00080005: code extensions are not yet available, expected one value"
-                        : "00080005: expected a single-byte set (ISO_IR 6 to 203) or ISO_IR 192",
-               {Tag(0x0008, 0x0005)}};
-}
-
-CharacterSet CharacterSet::utf_8() { return CharacterSet(utf_8_index); }
-
-std::string_view CharacterSet::defined_term() const {
-  return sets[static_cast<std::size_t>(index_)].defined_term;
-}
-
-bool CharacterSet::is_utf_8() const { return index_ == utf_8_index; }
-
-bool CharacterSet::decode(std::string_view encoded, std::string& out) const {
-  if (encoded.find(escape) != std::string_view::npos) return false;
-  if (mapping::is_ascii(encoded) || (is_utf_8() && mapping::is_utf_8(encoded))) {
-    out.append(encoded);
-    return true;
-  }
-  if (index_ == default_repertoire || is_utf_8()) return false;
-  const Table& table = table_of(index_);
-  const std::size_t before = out.size();
-  for (const char c : encoded) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80) {
-      out.push_back(c);
-    } else if (const std::string& utf_8 = table.upper[byte - 0x80u]; !utf_8.empty()) {
-      out.append(utf_8);
-    } else {
-      out.resize(before);
-      return false;
-    }
-  }
+bool CharacterSet::add(std::uint8_t term) {
+  if (count_ == max_terms) return false;
+  terms_[count_++] = term;
   return true;
 }
 
-bool CharacterSet::encode(std::string_view utf_8, std::string& out) const {
-  if (is_utf_8() || mapping::is_ascii(utf_8)) {
-    out.append(utf_8);
-    return true;
-  }
-  if (index_ == default_repertoire) return false;
-  const auto& reverse = table_of(index_).reverse;
-  const std::size_t before = out.size();
-  while (!utf_8.empty()) {
-    const std::size_t length = std::max<std::size_t>(utf_8_length(utf_8), 1);
-    const std::string_view character = utf_8.substr(0, length);
-    utf_8.remove_prefix(length);
-    if (length == 1 && static_cast<unsigned char>(character[0]) < 0x80) {
-      out.push_back(character[0]);
+Result<CharacterSet> CharacterSet::parse(std::string_view value) {
+  value = trim(value);
+  if (value == "ISO_IR 192") return utf_8();  // these three stand alone, rule G3
+  if (value == "GB18030") return CharacterSet(Kind::gb18030);
+  if (value == "GBK") return CharacterSet(Kind::gbk);
+  CharacterSet set;
+  set.extended_ = value.find('\\') != std::string_view::npos;
+  for (bool first = true; first || !value.empty(); first = false) {
+    const std::size_t end = std::min(value.find('\\'), value.size());
+    const std::string_view text = trim(value.substr(0, end));
+    value.remove_prefix(std::min(end + 1, value.size()));
+    if (text.empty() && first) {  // the default repertoire as value 1
+      if (set.extended_) set.add(ascii_term);
       continue;
     }
-    const auto it =
-        std::lower_bound(reverse.begin(), reverse.end(), character,
-                         [](const auto& row, std::string_view c) { return row.first < c; });
-    if (it == reverse.end() || it->first != character) {
-      out.resize(before);
-      return false;
+    bool extension = false;
+    const auto term = find_term(text, extension);
+    if (!term || !set.add(*term)) {
+      return refuse(
+          "defined terms of PS3.3, C.12.1.1.2: ISO_IR 192, GB18030 or GBK alone, others "
+          "alone or several as ISO 2022 IR …");
     }
-    out.push_back(it->second);
+    set.extended_ = set.extended_ || (extension && !character_terms()[*term].alone);
   }
-  return true;
+  if (set.count_ == 1 && set.terms_[0] == ascii_term) return CharacterSet();
+  return set;
+}
+
+CharacterSet CharacterSet::utf_8() { return CharacterSet(Kind::utf_8); }
+
+std::string CharacterSet::value() const {
+  switch (kind_) {
+    case Kind::utf_8:
+      return "ISO_IR 192";
+    case Kind::gb18030:
+      return "GB18030";
+    case Kind::gbk:
+      return "GBK";
+    case Kind::coded:
+      break;
+  }
+  std::string value;
+  for (std::size_t i = 0; i < count_; ++i) {
+    if (i != 0) value.push_back('\\');
+    if (terms_[i] == ascii_term && i == 0) continue;
+    value.append(extended_ ? "ISO 2022 IR " : "ISO_IR ");
+    value.append(character_terms()[terms_[i]].number);
+  }
+  return value;
+}
+
+bool CharacterSet::decode(std::string_view encoded, Vr vr, std::string& out) const {
+  const bool escapes = encoded.find(escape) != std::string_view::npos;
+  const std::size_t before = out.size();
+  bool done = false;
+  switch (kind_) {
+    case Kind::utf_8:
+      done = !escapes && mapping::is_utf_8(encoded);
+      if (done) out.append(encoded);
+      break;
+    case Kind::gb18030:
+      done = !escapes && convert_gb18030(encoded, true, out);
+      break;
+    case Kind::gbk:
+      done = !escapes && convert_gbk(encoded, true, out);
+      break;
+    case Kind::coded:
+      // One set without extensions has no escape sequences.
+      done = (!escapes || extended_) &&
+             decode_extended(encoded, vr, std::span(terms_).first(count_), out);
+      break;
+  }
+  if (!done) out.resize(before);
+  return done;
+}
+
+bool CharacterSet::encode(std::string_view utf_8, Vr vr, std::string& out) const {
+  const std::size_t before = out.size();
+  bool done = utf_8.find(escape) == std::string_view::npos;
+  if (done && (kind_ == Kind::utf_8 || is_ascii(utf_8))) {
+    out.append(utf_8);
+  } else if (done) {
+    done = kind_ == Kind::gb18030 ? convert_gb18030(utf_8, false, out)
+           : kind_ == Kind::gbk   ? convert_gbk(utf_8, false, out)
+                                  : Encoder(std::span(terms_).first(count_), vr, out).encode(utf_8);
+  }
+  if (!done) out.resize(before);
+  return done;
 }
 
 std::span<const CharacterSet> CharacterSet::smallest_first() {
   static const std::vector<CharacterSet> all = [] {
-    std::vector<CharacterSet> made;
-    for (std::size_t i = 0; i < sets.size(); ++i) made.push_back(CharacterSet(static_cast<int>(i)));
+    std::vector<CharacterSet> made{CharacterSet()};
+    for (std::uint8_t term = 0; term < character_terms().size(); ++term) {
+      if (!character_terms()[term].alone || term == ascii_term) continue;
+      made.emplace_back().add(term);
+    }
+    made.push_back(utf_8());
     return made;
   }();
   return all;

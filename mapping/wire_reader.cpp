@@ -246,12 +246,11 @@ class Reader {
     const CharacterSet& used = character_set == CharacterSet() && options_.assume_character_set
                                    ? *options_.assume_character_set
                                    : character_set;
-    if (!vr.in_character_set || !used.decode(value, scratch_)) {
+    if (!vr.in_character_set || !used.decode(value, head.vr, scratch_)) {
+      const bool declared = vr.in_character_set && !used.is_default_repertoire();
       return fail(Fault::Kind::character_set, head.tag,
                   fmt::format("expected text in {} (VR {})",
-                              vr.in_character_set && !used.defined_term().empty()
-                                  ? used.defined_term()
-                                  : "the default repertoire, ISO-IR 6",
+                              declared ? used.value() : "the default repertoire, ISO-IR 6",
                               to_string(head.vr)));
     }
     builder_.add(head.tag, head.vr, scratch_);

@@ -34,7 +34,7 @@ const NonAscii* find_unencodable(const CharacterSet& set, const std::vector<NonA
   std::string scratch;
   for (const NonAscii& text : texts) {
     scratch.clear();
-    if (!set.encode(text.element.text(), scratch)) return &text;
+    if (!set.encode(text.element.text(), text.element.vr, scratch)) return &text;
   }
   return nullptr;
 }
@@ -46,10 +46,10 @@ Result<CharacterSet> choose(DataSetView data_set, const WireWriteOptions& option
   if (options.configured) {
     const NonAscii* const refused = find_unencodable(*options.configured, texts);
     if (refused == nullptr) return *options.configured;
-    const std::string_view term = options.configured->defined_term();
+    const std::string set = options.configured->value();
     return Fault{Fault::Kind::character_set,
                  fmt::format("{}: expected text that {} holds", to_string(refused->element.tag),
-                             term.empty() ? "ISO-IR 6" : term),
+                             set.empty() ? "ISO-IR 6" : set),
                  {refused->outermost}};
   }
   if (options.used_by_peer && find_unencodable(*options.used_by_peer, texts) == nullptr) {
@@ -68,12 +68,12 @@ class Writer {
         big_endian_(syntax == TransferSyntax::explicit_vr_big_endian),
         character_set_(character_set),
         as_stored_(syntax == TransferSyntax::explicit_vr_little_endian &&
-                   (character_set.is_utf_8() || character_set == CharacterSet())) {
+                   (character_set.is_utf_8() || character_set.is_default_repertoire())) {
     out_.reserve(size_hint + size_hint / 8 + 64);
   }
 
   std::string write(DataSetView data_set) {
-    bool declared = character_set_.defined_term().empty();
+    bool declared = character_set_.is_default_repertoire();
     for (const Element& element : data_set) {
       if (!declared && element.tag > tags::SpecificCharacterSet) {
         write_character_set();
@@ -88,7 +88,7 @@ class Writer {
   void write_character_set() {
     write_header(tags::SpecificCharacterSet, facts(Vr::CS), 0);
     const std::size_t start = out_.size();
-    out_.append(character_set_.defined_term());
+    out_.append(character_set_.value());
     end_value(start, facts(Vr::CS));
   }
 
@@ -110,7 +110,7 @@ class Writer {
     if (element.vr == Vr::SQ)
       write_items(element);
     else if (encoded)
-      character_set_.encode(element.text(), out_);
+      character_set_.encode(element.text(), element.vr, out_);
     else
       out_.append(element.value);
     if (swapped) swap(start, vr.unit);

@@ -93,7 +93,7 @@ TEST_CASE("values reach the options of the rooms") {
   CHECK(config.web->options.no_match_status == 200);
   const auto& scu = std::get<dimse::ScuOptions>(config.backends.at("old"));
   CHECK(scu.host == "ris.example");
-  CHECK(scu.character_set->defined_term() == "ISO_IR 100");
+  CHECK(scu.character_set->value() == "ISO_IR 100");
   CHECK_FALSE(scu.reuse_associations);
   REQUIRE(config.modalities.size() == 1);
   CHECK(config.modalities[0].worklist == std::vector<std::string>{"old"});

@@ -167,7 +167,6 @@ TEST_CASE("text that its set cannot hold is a fault that names the attribute, no
   CHECK(read_name("ISO_IR 192", "M\xFCller") ==
         "fault: 00100010: expected text in ISO_IR 192 (VR PN)");
   CHECK(read_name("ISO_IR 999", "Smith").rfind("fault: 00080005", 0) == 0);
-  CHECK(read_name("\\ISO 2022 IR 87", "Yamada").rfind("fault: 00080005: code extensions", 0) == 0);
   CHECK(read_name("ISO_IR 100", "A\x1B(JB").rfind("fault: 00100010", 0) == 0);
 }
 
@@ -189,7 +188,7 @@ TEST_CASE("an item's own character set holds for that item only") {
   const auto syntax = TransferSyntax::implicit_vr_little_endian;
   const auto read = read_data_set(dcmtk_write(theirs, syntax, EET_UndefinedLength), syntax);
   REQUIRE(read);
-  CHECK(read.value().character_set.defined_term() == "ISO_IR 100");
+  CHECK(read.value().character_set.value() == "ISO_IR 100");
   const auto items =
       read.value().data_set.view().find(tags::ScheduledProcedureStepSequence)->items();
   const Tag station_name(0x0040, 0x0010);
@@ -204,7 +203,7 @@ TEST_CASE("the set to write: configured, else the peer's, else the smallest, els
     const auto syntax = TransferSyntax::explicit_vr_little_endian;
     const auto written = write_data_set(name(utf_8), syntax, options);
     if (!written) return "fault: " + written.fault().what;
-    return std::string(read_data_set(written.value(), syntax).value().character_set.defined_term());
+    return read_data_set(written.value(), syntax).value().character_set.value();
   };
   const CharacterSet latin_1 = CharacterSet::parse("ISO_IR 100").value();
   const CharacterSet cyrillic = CharacterSet::parse("ISO_IR 144").value();
