@@ -105,6 +105,7 @@ struct Connection {
 using ConnectionPointer = std::shared_ptr<Connection>;
 
 /// The client's going away, seen by poll: a FIN or RST, though unread requests lie before it.
+/// A client that only ends its own side looks the same, so it counts as gone too.
 class ClientGone : public mapping::Cancellation {
  public:
   explicit ClientGone(int socket) : socket_(socket) {}

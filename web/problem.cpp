@@ -5,6 +5,8 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
+#include <utility>
+
 #include "mapping/status.h"
 
 namespace web {
@@ -77,8 +79,10 @@ Problem read_problem(std::string_view json) {
   problem.dimse_status = text_member(document, "dimseStatus");
   problem.error_comment = text_member(document, "errorComment");
   problem.error_id = text_member(document, "errorId");
-  const auto attributes = document.FindMember("attributes");
-  if (attributes == document.MemberEnd() || !attributes->value.IsArray()) return problem;
+  // Through const, since clang finds RapidJSON's == of the other iterators ambiguous.
+  const auto attributes = std::as_const(document).FindMember("attributes");
+  if (attributes == std::as_const(document).MemberEnd() || !attributes->value.IsArray())
+    return problem;
   for (const auto& attribute : attributes->value.GetArray()) {
     mapping::Tag tag;
     if (attribute.IsString() &&

@@ -20,8 +20,8 @@ struct UserAgentOptions {
   std::string base_uri;                              ///< http://host[:port][/path]
   std::size_t max_connections = 8;                   ///< further callers wait for a free one
   std::chrono::milliseconds connect_timeout{5'000};  ///< DNS aside
-  std::chrono::milliseconds response_timeout{
-      30'000};                     ///< from the last byte sent to the whole head
+  /// Longest silence of the server; the whole call is bounded by its deadline.
+  std::chrono::milliseconds response_timeout{30'000};
   std::uint64_t page_size = 1000;  ///< matches asked for at a time
   bool update_path = false;  ///< Update as POST …/{uid}/update instead of …/{uid}?update. rule J1
   std::size_t max_response_bytes = 64u << 20;  ///< of one answer's body, decompressed

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <rapidjson/document.h>
 
+#include <array>
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <set>
 
 #include "mapping/tags.h"
@@ -770,6 +772,35 @@ TEST_CASE("A client that goes away stops the search") {
   CHECK(web_test::eventually([&] { return gone.load(); }));
   site.server.stop(5s);
   CHECK(site.worklist.handed_on() <= 16);
+}
+
+TEST_CASE("curl, which nobody here wrote, creates, updates, retrieves and searches") {
+  Site site;
+  add_steps(site, 1);
+  const std::string base = fmt::format("http://127.0.0.1:{}", site.port);
+  const auto curl = [](const std::string& arguments) {
+    const std::string command = "curl -sS -m 10 -w ' %{http_code}' " + arguments + " 2>&1";
+    std::string said;
+    std::array<char, 4096> buffer{};
+    FILE* pipe = ::popen(command.c_str(), "r");
+    REQUIRE(pipe != nullptr);
+    while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) said += buffer.data();
+    ::pclose(pipe);
+    return said;
+  };
+  if (curl("--version").find("libcurl") == std::string::npos) {
+    WARN("no curl here");
+    return;
+  }
+  const std::string send = " -H 'Content-Type: application/dicom+json' -d '" + step + "' ";
+  const std::string object = "'" + base + mpps + "/" + uid;
+  CHECK(curl(send + object + "'") == " 201");
+  CHECK(curl(send + "-H 'Transfer-Encoding: chunked' -H 'Expect: 100-continue' " + object +
+             "?update'") == " 200");
+  CHECK(curl(object + "'") == "[" + step + "] 200");
+  CHECK(curl("--http1.0 " + object + "'") == "[" + step + "] 200");
+  CHECK(curl("-I '" + base + sps + "'").find("HTTP/1.1 200 OK") == 0);
+  CHECK(curl("'" + base + sps + "?PatientName=DOE*' '" + base + sps + "'").ends_with("] 200"));
 }
 
 TEST_CASE("Eight clients at a time get each their own answer") {
