@@ -336,6 +336,8 @@ OriginReply OriginConnections::exchange(const OriginRequest& request,
   watch.silence = impl_->options().response_timeout;
   if (cancellable) watch.cancellation = context.cancellation;
   auto connection = impl_->take(watch);
+  // Sending when no time is left for the answer would only leave doubts.
+  if (connection && Clock::now() >= watch.deadline) impl_->give(std::move(connection));
   if (!connection) {
     OriginReply reply;
     reply.how = watch.cancelled ? OriginReply::How::cancelled : OriginReply::How::not_sent;

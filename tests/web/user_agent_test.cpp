@@ -851,6 +851,21 @@ TEST_CASE("A server that drips its answer is held to the caller's deadline") {
   }
 }
 
+TEST_CASE("When the deadline has passed, nothing is sent that would leave doubts") {
+  Stage stage({});
+  Context context = patient();
+  context.deadline = std::chrono::steady_clock::now();
+  DataSet found;
+  for (const Outcome& outcome : {stage.agent->create(uid, data_set(in_progress), context),
+                                 stage.agent->update(uid, data_set(completed), context),
+                                 stage.agent->retrieve(uid, {}, found, context),
+                                 search(*stage.agent, {}, context).outcome}) {
+    CHECK(outcome.how == Outcome::How::unreachable);
+    CHECK(outcome.event == NetworkEvent::busy);
+  }
+  CHECK(stage.targets().empty());
+}
+
 TEST_CASE("Callers beyond max_connections wait for a free one, and are told busy at the deadline") {
   std::atomic<bool> release = false;
   std::atomic<bool> arrived = false;

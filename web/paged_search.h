@@ -1,0 +1,44 @@
+// One Search of the user agent: page after page until the server has no more. mapping.md, 1b.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "mapping/result.h"
+#include "mapping/services.h"
+#include "web/origin_client.h"
+
+namespace web {
+
+/// Made for one call of search, used once.
+class PagedSearch {
+ public:
+  /// client, search and on_match outlive it.
+  PagedSearch(OriginClient& client, const mapping::Search& search, const mapping::OnMatch& on_match,
+              std::uint64_t page_size)
+      : client_(client), search_(search), on_match_(on_match), limit_(page_size) {}
+
+  mapping::Outcome run(const mapping::Context& context);
+
+ private:
+  mapping::Result<std::string> query() const;
+  bool ask_for_less(const OriginReply& reply);
+  mapping::Outcome hand_on(const OriginReply& reply);
+  mapping::Outcome hand_on_body(const OriginReply& reply, mapping::Outcome outcome);
+  void read_warnings(const OriginReply& reply, mapping::Outcome& outcome);
+
+  OriginClient& client_;
+  const mapping::Search& search_;
+  const mapping::OnMatch& on_match_;
+
+  std::uint64_t offset_ = 0;
+  std::uint64_t limit_;
+  bool all_ = false;             ///< includefield=all in place of the return keys
+  std::uint64_t remaining_ = 0;  ///< behind the last page, as the server says
+  bool keys_supported_ = true;   ///< on the last page
+  std::string first_match_;      ///< bytes of the last page's first match
+  std::uint64_t handed_on_ = 0;
+  bool ended_ = false;  ///< by the server's last page, or by on_match
+};
+
+}  // namespace web
