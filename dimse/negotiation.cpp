@@ -24,6 +24,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "dimse/associate_pdu.h"
 #include "dimse/descriptor.h"
 #include "dimse/library.h"
 #include "mapping/uids.h"
@@ -36,7 +37,8 @@ using mapping::NetworkEvent;
 using mapping::TransferSyntax;
 
 constexpr std::uint32_t max_associate_pdu = 256u << 10;  // as in library.cpp
-constexpr int library_timeout = 24 * 3600;               // seconds; our deadlines come first
+constexpr std::uint32_t smallest_pdu = 64;  // less holds no command of ours in any sane way
+constexpr int library_timeout = 24 * 3600;  // seconds; our deadlines come first
 
 /// What DCMTK's state machine reads and writes through while it negotiates.
 class TransportAdapter : public DcmTransportConnection {
@@ -251,6 +253,12 @@ OFCondition answer_context(T_ASC_Parameters* parameters, const T_ASC_Presentatio
   return refuse(ASC_P_TRANSFERSYNTAXESNOTSUPPORTED);
 }
 
+/// Rule H6: never more than the peer takes; one that takes nothing cannot be spoken to.
+bool takes_too_little(const T_ASC_Parameters& parameters) {
+  const auto most = parameters.DULparams.peerMaxPDU;
+  return most != 0 && most < smallest_pdu;
+}
+
 OFCondition answer_contexts(T_ASC_Parameters* parameters,
                             const std::vector<std::string_view>& abstract_syntaxes) {
   const int count = ASC_countPresentationContexts(parameters);
@@ -310,6 +318,9 @@ std::optional<AcceptResult> await_request(Transport& transport,
   }
   if (status == Status::timed_out) return failed(Kind::timed_out, "no A-ASSOCIATE-RQ in time");
   if (status == Status::closed) return failed(Kind::failed, "closed in its A-ASSOCIATE-RQ");
+  if (!is_well_formed_associate(transport.input().substr(6, length))) {
+    return failed(Kind::failed, "broken A-ASSOCIATE-RQ");
+  }
   return std::nullopt;
 }
 
@@ -318,6 +329,7 @@ Decision decide_on(const T_ASC_Parameters& parameters, const Decide& decide) {
       DICOM_STDAPPLICATIONCONTEXT) {
     return {rejection::application_context, "application context not supported", {}};
   }
+  if (takes_too_little(parameters)) return {Rejection{}, "maximum PDU length too small", {}};
   return decide(
       {trimmed(parameters.DULparams.callingAPTitle), trimmed(parameters.DULparams.calledAPTitle)});
 }
@@ -430,6 +442,9 @@ RequestResult request_by_library(Transport& transport, const ProposedAssociation
     result = explain_failure(condition, parameters, deadline);
     if (association.get() == nullptr) ASC_destroyAssociationParameters(&parameters);
     return result;
+  }
+  if (takes_too_little(*association.parameters())) {
+    return {NetworkEvent::protocol_error, "maximum PDU length too small", {}, {}};
   }
   result.negotiated = read_parameters(parameters, proposed.max_pdu_bytes);
   read_refused(parameters, result);

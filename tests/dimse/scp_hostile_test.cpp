@@ -493,6 +493,18 @@ TEST_CASE("No PDU is longer than the peer's limit (rule H6)") {
   }
 }
 
+TEST_CASE("A peer whose PDUs can hold nothing is not accepted") {
+  Front front;
+  for (std::size_t max_pdu : {1u, 6u, 7u, 63u}) {
+    auto peer = RawPeer::connect(front.port);
+    peer.send(associate_rq({{verification}}, "MODGATE", "CT1", "1.2.840.10008.3.1.1.1", max_pdu));
+    const auto answer = peer.receive_pdu();  // DCMTK closes, we would reject
+    INFO("PDU " << int(answer.at(0)) << " at " << max_pdu);
+    CHECK(answer[0] == 3);
+  }
+  check_served(front);
+}
+
 TEST_CASE("Requests in fragments of any size are put together") {
   Front front;
   auto peer = associate(front.port);

@@ -3,6 +3,7 @@
 
 #include <future>
 
+#include "dimse/library.h"
 #include "library_scu.h"
 #include "loopback.h"
 
@@ -363,6 +364,15 @@ TEST_CASE("Stopping without patience cuts an operation's connection and waits fo
   front.scp->stop(0ms);
   CHECK(returned);
   CHECK(front.scp->associations() == 0);
+}
+
+TEST_CASE("DCMTK's own log lines are led into ours, and silenced again") {
+  Front front;
+  Lines lines;
+  dimse::lead_library_log(lines.log(), mapping::LogLevel::debug);
+  { LibraryScu(front.port).echo(); }
+  dimse::lead_library_log({}, mapping::LogLevel::error);
+  CHECK(lines.hold("Association"));
 }
 
 TEST_CASE("DCMTK's echoscu and findscu are served") {
