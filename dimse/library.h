@@ -1,5 +1,5 @@
 // DCMTK's process-wide switches, set once, and its log led into ours. DCMTK negotiates our
-// associations (negotiation.cpp); it never sees a data set of ours.
+// associations (negotiation.h); it never sees a data set of ours.
 #pragma once
 
 #include "mapping/log.h"

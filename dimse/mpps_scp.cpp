@@ -115,7 +115,7 @@ Outcome final_outcome(Outcome outcome) {
 }
 
 Outcome create(const ScpPeer& peer, const Message& request, const mapping::Result<DataSet>& sent,
-               const ScpTransaction& transaction, std::string& sop_instance) {
+               ScpTransaction& transaction, std::string& sop_instance) {
   if (auto refused = check_class(peer, request, request.command.affected_sop_class)) {
     return *refused;
   }
@@ -129,7 +129,7 @@ Outcome create(const ScpPeer& peer, const Message& request, const mapping::Resul
 }
 
 Outcome update(const ScpPeer& peer, const Message& request, const mapping::Result<DataSet>& sent,
-               const ScpTransaction& transaction) {
+               ScpTransaction& transaction) {
   if (auto refused = check_class(peer, request, requested_class(request.command))) return *refused;
   const auto mpps = Uid::parse(requested_instance(request.command));
   if (!mpps) return invalid_instance();
@@ -139,7 +139,7 @@ Outcome update(const ScpPeer& peer, const Message& request, const mapping::Resul
   });
 }
 
-Outcome retrieve(const ScpPeer& peer, const Message& request, const ScpTransaction& transaction,
+Outcome retrieve(const ScpPeer& peer, const Message& request, ScpTransaction& transaction,
                  DataSet& found) {
   if (auto refused = check_class(peer, request, requested_class(request.command))) return *refused;
   const auto mpps = Uid::parse(requested_instance(request.command));

@@ -63,7 +63,7 @@ void ScpTransaction::log(std::uint16_t status, std::optional<std::size_t> matche
   auto spent =
       std::chrono::duration_cast<std::chrono::milliseconds>(Transport::Clock::now() - begun_);
   auto counted = matches ? fmt::format(" matches={}", *matches) : std::string();
-  peer_.log(mapping::LogLevel::info,
+  peer_.log(reached_service_ ? mapping::LogLevel::debug : mapping::LogLevel::info,
             fmt::format("tx={} {} from {}{} status={:04X} ms={}", context_.transaction, operation_,
                         to_string(peer_.caller), counted, status, spent.count()));
 }

@@ -50,7 +50,8 @@ class PeerCancellation : public mapping::Cancellation {
   bool cancelled_ = false, gone_ = false;
 };
 
-/// One transaction: its Context, and its line in the log when it is over.
+/// One transaction: its Context, and its line in the log when it is over. The gateway logs what
+/// reaches a service; what was refused before that is told here.
 class ScpTransaction {
  public:
   ScpTransaction(const ScpPeer& peer, std::string_view operation,
@@ -59,7 +60,8 @@ class ScpTransaction {
   void log(std::uint16_t status, std::optional<std::size_t> matches = {}) const;
   /// Runs the service; what it throws becomes a failure of this status.
   template <class Call>
-  mapping::Outcome run(std::uint16_t failure, Call&& call) const try {
+  mapping::Outcome run(std::uint16_t failure, Call&& call) try {
+    reached_service_ = true;
     return call();
   } catch (const std::exception& error) {
     return failed(failure, error.what());
@@ -74,6 +76,7 @@ class ScpTransaction {
   const std::string_view operation_;
   mapping::Context context_;
   const Transport::Clock::time_point begun_;
+  bool reached_service_ = false;
 };
 
 }  // namespace dimse

@@ -160,7 +160,7 @@ Outcome conclude(const Outcome& outcome, const Responses& responses,
   }
 }
 
-Outcome search(ScpPeer& peer, const Message& request, const ScpTransaction& transaction,
+Outcome search(ScpPeer& peer, const Message& request, ScpTransaction& transaction,
                PeerCancellation& cancellation, std::size_t& matches, bool& broken) {
   if (!request.command.has_data_set()) {
     return Outcome::local(status::data_set_does_not_match_sop_class, "no identifier");

@@ -1,0 +1,165 @@
+// The acceptor: an A-ASSOCIATE-RQ is read, judged and answered.
+#include <dcmtk/config/osconfig.h>
+#include <dcmtk/dcmnet/assoc.h>
+#include <dcmtk/dcmnet/cond.h>
+#include <dcmtk/dcmnet/dul.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+
+#include "dimse/associate_pdu.h"
+#include "dimse/library_association.h"
+#include "dimse/negotiation.h"
+
+namespace dimse {
+namespace {
+
+using Status = Transport::Status;
+using mapping::TransferSyntax;
+
+constexpr std::uint32_t max_associate_pdu = 256u << 10;  // as in library.cpp
+
+bool proposes(const T_ASC_PresentationContext& context, TransferSyntax syntax) {
+  const auto* begin = context.proposedTransferSyntaxes;
+  return std::any_of(begin, begin + context.transferSyntaxCount,
+                     [&](const char* uid) { return mapping::to_uid(syntax) == uid; });
+}
+
+/// Rule H3: 3 for an unknown abstract syntax, 4 for no transfer syntax in common. Rule H8: we are
+/// never the SCU here.
+OFCondition answer_context(T_ASC_Parameters* parameters, const T_ASC_PresentationContext& context,
+                           const std::vector<std::string_view>& abstract_syntaxes) {
+  auto known = std::find(abstract_syntaxes.begin(), abstract_syntaxes.end(),
+                         std::string_view(context.abstractSyntax));
+  auto refuse = [&](T_ASC_P_ResultReason reason) {
+    return ASC_refusePresentationContext(parameters, context.presentationContextID, reason);
+  };
+  if (known == abstract_syntaxes.end()) return refuse(ASC_P_ABSTRACTSYNTAXNOTSUPPORTED);
+  if (context.proposedRole == ASC_SC_ROLE_SCP) return refuse(ASC_P_USERREJECTION);
+  auto role = context.proposedRole == ASC_SC_ROLE_DEFAULT ? ASC_SC_ROLE_DEFAULT : ASC_SC_ROLE_SCU;
+  for (auto syntax :
+       {TransferSyntax::explicit_vr_little_endian, TransferSyntax::implicit_vr_little_endian,
+        TransferSyntax::explicit_vr_big_endian}) {
+    if (!proposes(context, syntax)) continue;
+    return ASC_acceptPresentationContext(parameters, context.presentationContextID,
+                                         std::string(mapping::to_uid(syntax)).c_str(), role);
+  }
+  return refuse(ASC_P_TRANSFERSYNTAXESNOTSUPPORTED);
+}
+
+OFCondition answer_contexts(T_ASC_Parameters* parameters,
+                            const std::vector<std::string_view>& abstract_syntaxes) {
+  const int count = ASC_countPresentationContexts(parameters);
+  for (int i = 0; i < count; ++i) {
+    T_ASC_PresentationContext context;
+    OFCondition condition = ASC_getPresentationContext(parameters, i, &context);
+    if (condition.good()) condition = answer_context(parameters, context, abstract_syntaxes);
+    if (condition.bad()) return condition;
+  }
+  return EC_Normal;
+}
+
+void reject(T_ASC_Association* association, const Rejection& rejection) {
+  T_ASC_RejectParameters parameters;
+  parameters.result = static_cast<T_ASC_RejectParametersResult>(rejection.result);
+  parameters.source = static_cast<T_ASC_RejectParametersSource>(rejection.source);
+  parameters.reason =
+      static_cast<T_ASC_RejectParametersReason>(rejection.source << 8 | rejection.reason);
+  ASC_rejectAssociation(association, &parameters);
+}
+
+/// What a first burst that is no A-ASSOCIATE-RQ looks like.
+std::string_view guess_protocol(std::string_view first) {
+  for (std::string_view method : {"GET ", "POST", "HEAD", "PUT ", "OPTI", "DELE"}) {
+    if (first.starts_with(method)) return "HTTP";
+  }
+  if (first.starts_with("\x16\x03")) return "a TLS client hello";
+  if (first.starts_with("SSH-")) return "SSH";
+  if (!first.empty() && first[0] >= 0x02 && first[0] <= 0x07) return "another PDU";
+  return "something unknown";
+}
+
+AcceptResult failed(AcceptResult::Kind kind, std::string_view why) {
+  return {kind, std::string(why), {}};
+}
+
+/// Waits until the whole A-ASSOCIATE-RQ is in the transport's input; DCMTK then never waits.
+std::optional<AcceptResult> await_request(Transport& transport,
+                                          Transport::Clock::time_point deadline) {
+  using Kind = AcceptResult::Kind;
+  auto status = transport.fill(1, deadline);
+  if (status == Status::ok && transport.input()[0] == 0x01) status = transport.fill(6, deadline);
+  auto input = transport.input();
+  if (status == Status::closed && input.empty()) {
+    return failed(Kind::vanished, "closed without a word");
+  }
+  if (!input.empty() && input[0] != 0x01) {
+    return failed(Kind::no_dicom, fmt::format("no DICOM: it looks like {}", guess_protocol(input)));
+  }
+  std::uint32_t length = 0;
+  if (status == Status::ok) {
+    for (std::size_t i = 2; i < 6; ++i) length = length << 8 | static_cast<unsigned char>(input[i]);
+    if (length > max_associate_pdu) {
+      return failed(Kind::failed, "the A-ASSOCIATE-RQ is too long");
+    }
+    status = transport.fill(6u + length, deadline);
+  }
+  if (status == Status::timed_out) return failed(Kind::timed_out, "no A-ASSOCIATE-RQ in time");
+  if (status == Status::closed) return failed(Kind::failed, "closed in its A-ASSOCIATE-RQ");
+  if (!is_well_formed_associate(transport.input().substr(6, length))) {
+    return failed(Kind::failed, "broken A-ASSOCIATE-RQ");
+  }
+  return std::nullopt;
+}
+
+Decision decide_on(const T_ASC_Parameters& parameters, const Decide& decide) {
+  if (std::string_view(parameters.DULparams.applicationContextName) !=
+      DICOM_STDAPPLICATIONCONTEXT) {
+    return {rejection::application_context, "application context not supported", {}};
+  }
+  if (takes_too_little(parameters)) return {Rejection{}, "maximum PDU length too small", {}};
+  return decide(
+      {trimmed(parameters.DULparams.callingAPTitle), trimmed(parameters.DULparams.calledAPTitle)});
+}
+
+AcceptResult accept_by_library(Transport& transport, std::uint32_t max_pdu_bytes,
+                               Transport::Clock::time_point deadline, const Decide& decide) {
+  using Kind = AcceptResult::Kind;
+  LibraryAssociation association;
+  expect_transport(transport, deadline);
+  OFCondition condition = ASC_receiveAssociation(acceptor_network(), association.out(),
+                                                 static_cast<long>(max_pdu_bytes), nullptr, nullptr,
+                                                 OFFalse, DUL_BLOCK);
+  if (condition == DUL_UNSUPPORTEDPEERPROTOCOL) {
+    transport.flush(deadline);
+    return failed(Kind::rejected, "protocol version not supported");
+  }
+  if (condition.bad()) return failed(Kind::failed, condition.text());
+  auto* parameters = association.parameters();
+  const Decision decision = decide_on(*parameters, decide);
+  if (decision.rejection) {
+    reject(association.get(), *decision.rejection);
+    transport.flush(deadline);
+    return failed(Kind::rejected, decision.why);
+  }
+  condition = answer_contexts(parameters, decision.abstract_syntaxes);
+  if (condition.good()) condition = ASC_acknowledgeAssociation(association.get());
+  if (condition.bad()) return failed(Kind::failed, condition.text());
+  if (transport.flush(deadline) != Status::ok) return failed(Kind::failed, "connection lost");
+  return {Kind::accepted, {}, read_parameters(parameters, max_pdu_bytes)};
+}
+
+}  // namespace
+
+AcceptResult accept_association(Transport& transport, std::uint32_t max_pdu_bytes,
+                                Transport::Clock::time_point deadline, const Decide& decide) {
+  try {
+    if (auto result = await_request(transport, deadline)) return *std::move(result);
+    return accept_by_library(transport, max_pdu_bytes, deadline, decide);
+  } catch (const std::exception& error) {
+    return failed(AcceptResult::Kind::failed, error.what());
+  }
+}
+
+}  // namespace dimse
