@@ -303,9 +303,10 @@ TEST_CASE("Text that the modality's set does not hold ends the search in C004 (A
   modality.character_set = mapping::CharacterSet::parse("ISO_IR 100").value();
   options.modalities = {modality};
   Front front(options);
-  front.services.on_search = [](const auto&, const auto& on_match, const auto&) {
-    CHECK(on_match({item("A1")}));
-    CHECK_FALSE(on_match({item("A2", "\u738b^\u5c0f\u6771")}));
+  std::atomic<bool> went_on{false}, ended{false};
+  front.services.on_search = [&](const auto&, const auto& on_match, const auto&) {
+    went_on = on_match({item("A1")});
+    ended = !on_match({item("A2", "\u738b^\u5c0f\u6771")});
     return Outcome::answered(status::cancel);
   };
   LibraryScu scu(front.port);
@@ -313,6 +314,8 @@ TEST_CASE("Text that the modality's set does not hold ends the search in C004 (A
   CHECK(scu.find(*library_identifier(), final_status).size() == 1);
   CHECK(final_status == status::character_set_not_supported);
   CHECK_FALSE(text(scu.detail(), DCM_ErrorComment).empty());
+  CHECK(went_on);
+  CHECK(ended);
 }
 
 TEST_CASE("Stopping ends idle associations at once and lets a running operation finish") {
@@ -327,14 +330,15 @@ TEST_CASE("Stopping ends idle associations at once and lets a running operation 
       return Outcome::answered(status::success);
     };
     LibraryScu idle(front.port), busy(front.port);
-    auto answer = std::async(std::launch::async,
-                             [&] { return busy.create("1.2.3", *library_mpps("IN PROGRESS")); });
-    begun.get_future().wait_for(20s);
-    auto stopped = std::async(std::launch::async, [&] { front.scp->stop(20s); });
-    CHECK(eventually([&] { return front.scp->associations() == 1; }));  // the idle one is gone
-    go_on.set_value();
-    CHECK(answer.get() == 0);
-    stopped.get();
+    auto idle_ended = std::async(std::launch::async, [&] {
+      begun.get_future().wait_for(20s);
+      auto stopped = std::async(std::launch::async, [&] { front.scp->stop(20s); });
+      const bool ended = eventually([&] { return front.scp->associations() == 1; });
+      go_on.set_value();
+      return ended;
+    });
+    CHECK(busy.create("1.2.3", *library_mpps("IN PROGRESS")) == 0);
+    CHECK(idle_ended.get());
     CHECK(front.scp->associations() == 0);
     idle.abort();
     busy.abort();

@@ -284,7 +284,7 @@ TEST_CASE("An SCP that misbehaves makes the outcome unknown, and the next reques
       {[](RawPeer& peer, const auto&) { peer.close(); }, NetworkEvent::connection_lost, "close"},
       {[](RawPeer& peer, const auto&) {
          peer.send(release_rq);
-         CHECK(peer.receive_pdu() == release_rp);
+         peer.receive_pdu();
        },
        NetworkEvent::connection_lost, "release in mid operation"},
       {[](RawPeer& peer, const auto&) { peer.receive_pdu(); }, NetworkEvent::response_timeout,
@@ -436,13 +436,13 @@ TEST_CASE("An N-GET's statuses with and without an Attribute List (rule F28; map
       {0x0106, true, 0x0107, true},   {0x0106, false, 0x0106, false},
       {0x0112, false, 0x0112, false}, {0x0000, false, 0x0110, false},
   };
-  std::atomic<std::size_t> current{0};
+  std::atomic<std::size_t> current{0}, named_right{0};
   RawScp scp([&](RawPeer& peer, int) {
     accept(peer);
     while (auto get = peer.receive_message()) {
       const auto& row = cases[current];
-      CHECK(get->requested_sop_class == uids::mpps_retrieve);
-      CHECK(get->requested_sop_instance == "1.2.3");
+      named_right +=
+          get->requested_sop_class == uids::mpps_retrieve && get->requested_sop_instance == "1.2.3";
       auto data = row.data ? std::optional(found_there) : std::nullopt;
       peer.send(message(7, dimse::response_to(*get, row.status), data));
     }
@@ -457,6 +457,7 @@ TEST_CASE("An N-GET's statuses with and without an Attribute List (rule F28; map
     CHECK(outcome.status == cases[i].told);
     CHECK(outcome.good() == cases[i].good);
     CHECK(found.empty() != cases[i].good);
+    CHECK(named_right == i + 1);
   }
 }
 
