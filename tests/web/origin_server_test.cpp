@@ -782,6 +782,7 @@ TEST_CASE("curl, which nobody here wrote, creates, updates, retrieves and search
     const std::string command = "curl -sS -m 10 -w ' %{http_code}' " + arguments + " 2>&1";
     std::string said;
     std::array<char, 4096> buffer{};
+    web_test::cross_the_wire();
     FILE* pipe = ::popen(command.c_str(), "r");
     REQUIRE(pipe != nullptr);
     while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) said += buffer.data();

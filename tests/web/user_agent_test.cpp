@@ -63,6 +63,7 @@ std::unique_ptr<UserAgent> agent_for(UserAgentOptions options) {
 }
 
 Context patient() {
+  web_test::cross_the_wire();
   Context context;
   context.transaction = "T1";
   context.deadline = std::chrono::steady_clock::now() + web_test::patience;

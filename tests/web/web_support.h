@@ -23,6 +23,10 @@ namespace web_test {
 
 inline constexpr std::chrono::seconds patience{10};
 
+/// What a test did before it sent a request is over when the service runs, and the other way round:
+/// the sockets order it. ThreadSanitizer does not see that, so both sides say it again.
+void cross_the_wire();
+
 struct Response {
   int status = 0;
   std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case

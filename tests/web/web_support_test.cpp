@@ -55,6 +55,11 @@ int bound_socket(std::uint16_t& port) {
   return socket;
 }
 
+struct Crossing {
+  Crossing() { cross_the_wire(); }
+  ~Crossing() { cross_the_wire(); }
+};
+
 std::size_t content_length(std::string_view head) {
   const std::string text = lower(std::string(head));
   const std::size_t at = text.find("content-length:");
@@ -62,6 +67,11 @@ std::size_t content_length(std::string_view head) {
 }
 
 }  // namespace
+
+void cross_the_wire() {
+  static std::atomic<int> crossings = 0;
+  ++crossings;
+}
 
 std::string Response::header(std::string_view name) const {
   const auto values = all(name);
@@ -93,6 +103,7 @@ void Client::close() {
 void Client::half_close() { ::shutdown(socket_, SHUT_WR); }
 
 bool Client::send(std::string_view bytes) {
+  cross_the_wire();
   while (!bytes.empty()) {
     const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent <= 0) return false;
@@ -132,6 +143,7 @@ Response Client::receive(bool to_head) {
   }
   response.body = in_.substr(0, length);
   in_.erase(0, length);
+  cross_the_wire();
   return response;
 }
 
@@ -287,6 +299,7 @@ mapping::DataSet scheduled_step(int number) {
 
 Outcome MemoryWorklist::search(const mapping::Search& search, const mapping::OnMatch& on_match,
                                const mapping::Context& context) {
+  const Crossing crossing;
   {
     const std::lock_guard lock(mutex_);
     last_ = search;
@@ -312,6 +325,7 @@ mapping::Context MemoryWorklist::last_context() {
 
 Outcome MemoryMpps::create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
                            const mapping::Context& context) {
+  const Crossing crossing;
   if (instead) return instead(context);
   const std::lock_guard lock(mutex_);
   if (!objects_.emplace(mpps.text(), attributes).second) {
@@ -322,6 +336,7 @@ Outcome MemoryMpps::create(const mapping::Uid& mpps, const mapping::DataSet& att
 
 Outcome MemoryMpps::update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
                            const mapping::Context& context) {
+  const Crossing crossing;
   if (instead) return instead(context);
   const std::lock_guard lock(mutex_);
   const auto found = objects_.find(mpps.text());
@@ -340,6 +355,7 @@ Outcome MemoryMpps::update(const mapping::Uid& mpps, const mapping::DataSet& mod
 
 Outcome MemoryMpps::retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
                              mapping::DataSet& found, const mapping::Context& context) {
+  const Crossing crossing;
   if (instead) return instead(context);
   const std::lock_guard lock(mutex_);
   last_attributes_ = attributes;
