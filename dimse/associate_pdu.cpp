@@ -134,7 +134,8 @@ bool is_well_formed_associate(std::string_view body) {
     application_contexts += item->type == application_context;
     user_informations += item->type == user_information;
   }
-  return application_contexts == 1 && user_informations == 1;
+  // Without an application context it can still be rejected for that.
+  return application_contexts <= 1 && user_informations == 1;
 }
 
 }  // namespace dimse

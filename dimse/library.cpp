@@ -14,6 +14,8 @@
 #include <string_view>
 #include <utility>
 
+#include "dimse/associate_pdu.h"
+
 namespace dimse {
 namespace {
 
@@ -68,7 +70,7 @@ void set_up_library() {
     dcmDisableGethostbyaddr.set(OFTrue);
     dcmSocketSendTimeout.set(-1);  // our transport keeps the time
     dcmSocketReceiveTimeout.set(-1);
-    dcmAssociatePDUSizeLimit.set(256u << 10);  // 128 contexts and a long user identity fit
+    dcmAssociatePDUSizeLimit.set(max_associate_bytes);
   });
 }
 

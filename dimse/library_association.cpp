@@ -21,7 +21,9 @@
 #include <algorithm>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
+#include "dimse/associate_pdu.h"
 #include "dimse/descriptor.h"
 #include "dimse/library.h"
 
@@ -41,12 +43,15 @@ class TransportAdapter : public DcmTransportConnection {
       : DcmTransportConnection(placeholder),
         transport_(transport),
         deadline_(deadline),
-        owned_(std::move(owned)) {}
+        owned_(std::move(owned)),
+        unchecked_(owned_.get() >= 0) {}
 
   OFCondition serverSideHandshake() override { return EC_Normal; }
   OFCondition clientSideHandshake() override { return EC_Normal; }
   OFCondition renegotiate(const char*) override { return EC_Normal; }
   ssize_t read(void* buffer, size_t count) override {
+    if (std::exchange(unchecked_, false)) refused_ = has_broken_answer(transport_, deadline_);
+    if (refused_) return 0;  // as if closed
     auto status = transport_.fill(1, deadline_);
     if (status != Status::ok) return status == Status::closed ? 0 : -1;
     auto got = transport_.input().substr(0, count);
@@ -71,7 +76,9 @@ class TransportAdapter : public DcmTransportConnection {
  private:
   Transport& transport_;
   const Transport::Clock::time_point deadline_;
-  const Descriptor owned_;  ///< the placeholder, where DCMTK opened it
+  const Descriptor owned_;  ///< the placeholder, where DCMTK opened it: as requestor
+  bool unchecked_;          ///< the answer to our request is not yet looked at
+  bool refused_ = false;
 };
 
 /// What the next createConnection of this thread is to hand out.
@@ -175,6 +182,20 @@ class Networks {
 };
 
 }  // namespace
+
+bool has_broken_answer(Transport& transport, Transport::Clock::time_point deadline) {
+  if (transport.fill(6, deadline) != Status::ok || transport.input()[0] != 2) return false;
+  const auto length = pdu_length(transport.input());
+  if (length > max_associate_bytes) return true;
+  if (transport.fill(6 + length, deadline) != Status::ok) return false;
+  return !is_well_formed_associate(transport.input().substr(6, length));
+}
+
+std::size_t pdu_length(std::string_view pdu) {
+  std::size_t length = 0;
+  for (char byte : pdu.substr(2, 4)) length = length << 8 | static_cast<unsigned char>(byte);
+  return length;
+}
 
 LibraryAssociation::~LibraryAssociation() {
   if (association_ == nullptr) return;

@@ -23,6 +23,13 @@ const std::string& dummy_address();
 /// The next association that this thread receives or requests goes over this transport.
 void expect_transport(Transport& transport, Transport::Clock::time_point deadline);
 
+/// The length field of a PDU whose header is here.
+std::size_t pdu_length(std::string_view pdu);
+
+/// Waits for the answer to an association request; true if it is an -AC that DCMTK must not see
+/// (associate_pdu.h). It stays in the transport's input then.
+bool has_broken_answer(Transport& transport, Transport::Clock::time_point deadline);
+
 /// Owns DCMTK's association while it negotiates; dropping it leaves our transport alone.
 class LibraryAssociation {
  public:

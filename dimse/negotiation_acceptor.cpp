@@ -18,8 +18,6 @@ namespace {
 using Status = Transport::Status;
 using mapping::TransferSyntax;
 
-constexpr std::uint32_t max_associate_pdu = 256u << 10;  // as in library.cpp
-
 bool proposes(const T_ASC_PresentationContext& context, TransferSyntax syntax) {
   const auto* begin = context.proposedTransferSyntaxes;
   return std::any_of(begin, begin + context.transferSyntaxCount,
@@ -97,13 +95,13 @@ std::optional<AcceptResult> await_request(Transport& transport,
   if (!input.empty() && input[0] != 0x01) {
     return failed(Kind::no_dicom, fmt::format("no DICOM: it looks like {}", guess_protocol(input)));
   }
-  std::uint32_t length = 0;
+  std::size_t length = 0;
   if (status == Status::ok) {
-    for (std::size_t i = 2; i < 6; ++i) length = length << 8 | static_cast<unsigned char>(input[i]);
-    if (length > max_associate_pdu) {
+    length = pdu_length(input);
+    if (length > max_associate_bytes) {
       return failed(Kind::failed, "the A-ASSOCIATE-RQ is too long");
     }
-    status = transport.fill(6u + length, deadline);
+    status = transport.fill(6 + length, deadline);
   }
   if (status == Status::timed_out) return failed(Kind::timed_out, "no A-ASSOCIATE-RQ in time");
   if (status == Status::closed) return failed(Kind::failed, "closed in its A-ASSOCIATE-RQ");

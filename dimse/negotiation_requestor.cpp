@@ -63,13 +63,16 @@ void read_refused(T_ASC_Parameters* parameters, RequestResult& result) {
 }
 
 RequestResult explain_failure(OFCondition condition, T_ASC_Parameters* parameters,
-                              Transport::Clock::time_point deadline) {
+                              Transport& transport, Transport::Clock::time_point deadline) {
   RequestResult result;
   if (condition == DUL_ASSOCIATIONREJECTED) {
     std::tie(result.event, result.why) = explain_rejection(parameters);
   } else if (Transport::Clock::now() >= deadline) {
     result.event = NetworkEvent::acse_timeout;
     result.why = "no answer to the association request";
+  } else if (!transport.input().empty() && transport.input()[0] == 2) {  // kept from DCMTK
+    result.event = NetworkEvent::protocol_error;
+    result.why = "broken answer to the association request";
   } else if (condition == DUL_PEERABORTEDASSOCIATION || condition == DUL_NETWORKCLOSED) {
     result.event = NetworkEvent::connection_lost;
     result.why = "connection lost in the association request";
@@ -94,7 +97,7 @@ RequestResult request_by_library(Transport& transport, const ProposedAssociation
   condition = ASC_requestAssociation(requestor_network(), parameters, association.out());
   RequestResult result;
   if (condition.bad()) {
-    result = explain_failure(condition, parameters, deadline);
+    result = explain_failure(condition, parameters, transport, deadline);
     if (association.get() == nullptr) ASC_destroyAssociationParameters(&parameters);
     return result;
   }

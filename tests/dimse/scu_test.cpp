@@ -510,6 +510,14 @@ TEST_CASE("No association: the outcome says why, and that nothing was sent (mapp
         peer.send("HTTP/1.1 400 Bad Request\r\n\r\n");
         peer.receive_pdu();
         return;
+      case 6: {
+        auto broken = associate_ac(4);
+        broken[80] = '\x7F';  // an item longer than the PDU
+        broken[76] = '\x7F';
+        peer.send(broken);
+        peer.receive_pdu();
+        return;
+      }
       default:
         peer.send(std::string("\x02\x00\xFF\xFF\xFF\xFF", 6));
         peer.receive_pdu();
@@ -522,7 +530,7 @@ TEST_CASE("No association: the outcome says why, and that nothing was sent (mapp
       NetworkEvent::rejected_permanent, NetworkEvent::rejected_transient,
       NetworkEvent::connection_lost,    NetworkEvent::connection_lost,
       NetworkEvent::acse_timeout,       NetworkEvent::protocol_error,
-      NetworkEvent::protocol_error};
+      NetworkEvent::protocol_error,     NetworkEvent::protocol_error};
   for (kind = 0; kind < int(std::size(expected)); ++kind) {
     INFO("kind " << kind);
     std::vector<std::string> found;
@@ -581,19 +589,24 @@ TEST_CASE("An SCP that knows only Implicit VR Little Endian is spoken to in it (
 
 TEST_CASE("A pooled association that the peer closed is noticed and replaced") {
   std::atomic<int> connections{0};
+  std::atomic<bool> closed{false};
   RawScp scp([&](RawPeer& peer, int connection) {
     ++connections;
     accept(peer);
     auto request = peer.receive_message();
     if (!request) return;
     peer.send(message(5, success(*request)));
-    if (connection == 0) return;  // closes after one request
+    if (connection == 0) {
+      peer.close();  // after one request
+      closed = true;
+      return;
+    }
     while (auto next = peer.receive_message()) peer.send(message(5, success(*next)));
     peer.send(release_rp);
   });
   dimse::Scu scu(options_for(scp.port()), {});
   CHECK(scu.create(uid("1.2.3"), mpps("IN PROGRESS"), context()).good());
-  std::this_thread::sleep_for(50ms);  // the FIN travels; were it late, the outcome is unknown
+  REQUIRE(eventually([&] { return closed.load(); }));
   auto outcome = scu.update(uid("1.2.3"), mpps("COMPLETED"), context());
   CHECK(outcome.good());
   CHECK(scu.update(uid("1.2.3"), mpps("COMPLETED"), context()).good());
@@ -642,9 +655,12 @@ TEST_CASE("Callers wait their turn for an association, and leave at their deadli
   auto options = options_for(front.port);
   options.max_associations = 1;
   dimse::Scu scu(options, {});
-  auto ask = [&](const std::string& accession, std::chrono::milliseconds limit) {
+  auto ask = [&](const std::string& accession, std::chrono::milliseconds limit,
+                 mapping::Cancellation* cancellation = nullptr) {
+    auto with = context(limit);
+    with.cancellation = cancellation;
     return scu.search(
-        search_for(identifier(accession)), [](mapping::Match&&) { return true; }, context(limit));
+        search_for(identifier(accession)), [](mapping::Match&&) { return true; }, with);
   };
   auto first = std::async(std::launch::async, [&] { return ask("0", 20s); });
   REQUIRE(eventually([&] { return front.scp->associations() == 1; }));
@@ -652,11 +668,18 @@ TEST_CASE("Callers wait their turn for an association, and leave at their deadli
   auto late = ask("late", 50ms);
   CHECK(late.how == Outcome::How::unreachable);
   CHECK(late.event == NetworkEvent::busy);
+  struct Asked : mapping::Cancellation {  // by a caller that waits its turn
+    std::atomic<bool> asked{false};
+    bool requested() override {
+      asked = true;
+      return false;
+    }
+  } in_line[5];
   std::vector<std::future<Outcome>> waiting;
   for (int i = 1; i <= 4; ++i) {
-    waiting.push_back(
-        std::async(std::launch::async, [&, i] { return ask(std::to_string(i), 20s); }));
-    std::this_thread::sleep_for(20ms);  // so that they queue in this order
+    waiting.push_back(std::async(std::launch::async,
+                                 [&, i] { return ask(std::to_string(i), 20s, &in_line[i]); }));
+    REQUIRE(eventually([&] { return in_line[i].asked.load(); }));
   }
   go_on.set_value();
   CHECK(first.get().good());
