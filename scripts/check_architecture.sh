@@ -88,8 +88,8 @@ faults=$(printf '%s\n' "${existing[@]}" | sort | xargs -d '\n' awk '
         fault("RapidJSON belongs to mapping/json*.cpp and web/problem.cpp")
       if (target ~ /^tinyxml2/ && FILENAME !~ /^mapping\/xml/)
         fault("tinyxml2 belongs to mapping/xml*")
-      if (target ~ /^iconv\.h/ && FILENAME !~ /^mapping\/character_set[a-z_]*\.cpp$/)
-        fault("iconv belongs to mapping/character_set*.cpp")
+      if (target ~ /^iconv\.h/ && FILENAME !~ /^mapping\/character_[a-z_]*\.cpp$/)
+        fault("iconv belongs to mapping/character_*.cpp")
       if (target ~ /^dcmtk\//) {
         if (room == "mapping" && (FILENAME != "mapping/dictionary.cpp" || target !~ /^dcmtk\/(dcmdata|config)\//))
           fault("mapping knows DCMTK in dictionary.cpp only, and of it dcmdata only")
