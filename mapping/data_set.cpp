@@ -41,6 +41,7 @@ std::optional<Fault> check(std::string_view bytes, int depth) {
     const Tag tag{u16(bytes.data()), u16(bytes.data() + 2)};
     const auto vr = parse_vr(bytes.substr(4, 2));
     if (!vr) return not_canonical("unknown VR");
+    if (place_of(tag) != TagPlace::attribute) return not_canonical("no tag of a data set");
     if (last && tag <= *last) return not_canonical("tags out of order");
     last = tag;
     const std::size_t header = facts(*vr).long_header ? 12 : 8;

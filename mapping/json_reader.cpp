@@ -12,7 +12,6 @@
 #include "mapping/dictionary.h"
 #include "mapping/json.h"
 #include "mapping/number_text.h"
-#include "mapping/tags.h"
 #include "mapping/vr_rules.h"
 
 namespace mapping {
@@ -204,9 +203,10 @@ bool Handler::Key(const char* at, rapidjson::SizeType length, bool) {
   if (state_ == State::data_set) {
     Tag tag;
     if (!parse_tag(name, tag)) return malformed("tags of eight hexadecimal digits as names");
-    const bool dropped = tag == tags::SpecificCharacterSet || tag.is_group_length() ||
-                         tag.group() == 0x0002 ||
-                         (!attributes_.empty() && attributes_.back().dropped);
+    const TagPlace place = place_of(tag);
+    if (place == TagPlace::misplaced) return malformed("attributes of a data set, above 00080005");
+    const bool dropped =
+        place == TagPlace::ignored || (!attributes_.empty() && attributes_.back().dropped);
     attributes_.push_back(
         {.tag = tag, .vr = {}, .has_value = false, .dropped = dropped, .item = -1});
     state_ = State::attribute_start;

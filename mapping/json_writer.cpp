@@ -5,7 +5,6 @@
 #include "mapping/character_set.h"
 #include "mapping/json.h"
 #include "mapping/number_text.h"
-#include "mapping/tags.h"
 
 namespace mapping {
 namespace {
@@ -38,6 +37,11 @@ bool survives_as_number(std::string_view text, bool fraction_allowed) {
   return text.back() >= '1' && text.back() <= '9' && !text.starts_with("0.00000");
 }
 
+// Delimiters without a name between them, which JSON has no form for but the empty value.
+bool is_empty_name(std::string_view value) {
+  return value.find_first_not_of("^=") == std::string_view::npos;
+}
+
 class Writer {
  public:
   explicit Writer(std::string& out) : out_(out) {}
@@ -45,7 +49,9 @@ class Writer {
   std::optional<Fault> write(DataSetView data_set) {
     const std::size_t start = out_.size();
     write_object(data_set);
-    if (!fault_ && non_ascii_) insert_character_set(start, data_set);
+    if (!fault_ && non_ascii_) {  // first: nothing below it stands in a data set. rule D17
+      out_.insert(start + 1, std::string(character_set_member) + ",");
+    }
     return std::move(fault_);
   }
 
@@ -73,7 +79,7 @@ class Writer {
 
   void write_attribute(const Element& element) {
     out_.append(R"({"vr":")").append(to_string(element.vr));
-    if (element.empty()) {
+    if (element.empty() || (element.vr == Vr::PN && is_empty_name(element.text()))) {
       out_.append("\"}");
       return;
     }
@@ -115,7 +121,7 @@ class Writer {
   }
 
   void write_text_value(Vr vr, std::string_view value) {
-    if (value.empty())
+    if (value.empty() || (vr == Vr::PN && is_empty_name(value)))
       out_.append("null");
     else if (vr == Vr::PN)
       write_person_name(value);
@@ -200,18 +206,6 @@ class Writer {
     fault_ = Fault{Fault::Kind::invalid_value,
                    fmt::format("{}: expected a finite number, JSON has no other", to_string(tag)),
                    {tag}};
-  }
-
-  // Among the members of the outermost object, in order. rule D17
-  void insert_character_set(std::size_t start, DataSetView data_set) {
-    const auto first_after = [&] {
-      for (const Element& element : data_set) {
-        if (element.tag > tags::SpecificCharacterSet) return to_string(element.tag);
-      }
-      return std::string();
-    }();
-    const std::size_t at = out_.find("\"" + first_after + "\":", start);
-    out_.insert(at, std::string(character_set_member) + ",");
   }
 
   std::string& out_;

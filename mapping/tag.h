@@ -28,6 +28,24 @@ struct Tag {
   constexpr auto operator<=>(const Tag&) const = default;
 };
 
+/// Whether a tag may stand in a data set, as against a command set or file meta information.
+enum class TagPlace : std::uint8_t {
+  attribute,
+  ignored,    ///< group lengths, file meta information, Length to End, Specific Character Set: they
+              ///< say how something is encoded and never stand in a DataSet (rules D3, D17)
+  misplaced,  ///< the command group, the directory group, what is below (0008,0005) otherwise
+};
+constexpr TagPlace place_of(Tag tag) {
+  constexpr Tag specific_character_set{0x0008, 0x0005};
+  constexpr Tag length_to_end{0x0008, 0x0001};
+  if (tag > specific_character_set) {
+    return tag.is_group_length() ? TagPlace::ignored : TagPlace::attribute;
+  }
+  const bool ignored = tag == specific_character_set || tag == length_to_end ||
+                       tag.group() == 0x0002 || tag == Tag{0x0008, 0x0000};
+  return ignored ? TagPlace::ignored : TagPlace::misplaced;
+}
+
 /// Eight upper-case hexadecimal digits, as DICOM JSON and query parameters write a tag.
 std::string to_string(Tag tag);
 

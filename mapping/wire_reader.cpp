@@ -62,6 +62,8 @@ class Reader {
     fault_->attributes.push_back(outermost_.value != 0 ? outermost_ : tag);
   }
 
+  static bool is_undefined(const Header& head) { return head.length == undefined_length; }
+
   // Reads elements up to end, or up to an item delimitation where delimited.
   void read_elements(const char* end, bool delimited, CharacterSet& character_set) {
     bool character_set_too_late = false;
@@ -71,6 +73,14 @@ class Reader {
       if (delimited && head.tag == item_delimitation) return;
       if (head.tag == tags::SpecificCharacterSet) {
         read_character_set(head, character_set, character_set_too_late);
+        continue;
+      }
+      const TagPlace place = place_of(head.tag);
+      if (place == TagPlace::misplaced || (place == TagPlace::ignored && is_undefined(head))) {
+        return fail(Fault::Kind::malformed, head.tag, "expected no such element in a data set");
+      }
+      if (place == TagPlace::ignored) {
+        at_ += head.length;
         continue;
       }
       character_set_too_late = character_set_too_late || head.tag > tags::SpecificCharacterSet;
@@ -112,7 +122,7 @@ class Reader {
       head.vr = Vr::LO;
     else if (head.tag.is_group_length())
       head.vr = Vr::UL;
-    else if (head.length == undefined_length)
+    else if (is_undefined(head))
       head.vr = Vr::SQ;
     at_ += 8;
     return true;
@@ -142,7 +152,7 @@ class Reader {
   }
 
   void read_character_set(const Header& head, CharacterSet& character_set, bool too_late) {
-    if (too_late || head.length == undefined_length) {
+    if (too_late || is_undefined(head)) {
       fail(Fault::Kind::malformed, head.tag, "expected before any text, with a defined length");
       return;
     }
@@ -157,12 +167,11 @@ class Reader {
   void read_value(const char* end, const Header& head, const CharacterSet& character_set) {
     if (head.vr == Vr::UN) return read_unknown(end, head, character_set);
     if (head.vr == Vr::SQ) return read_sequence(end, head, character_set);
-    if (head.length == undefined_length) {
+    if (is_undefined(head)) {
       return fail(Fault::Kind::malformed, head.tag, "expected a defined length");
     }
     const std::string_view value(at_, head.length);
     at_ += head.length;
-    if (head.tag.is_group_length()) return;
     add_value(head, value, character_set);
   }
 
@@ -170,7 +179,7 @@ class Reader {
   // undefined length, which can only be a sequence. PS3.5, 6.2.2, note 2 and 4.
   void read_unknown(const char* end, Header head, const CharacterSet& character_set) {
     const DictionaryEntry* entry = find_attribute(head.tag);
-    if (head.length == undefined_length)
+    if (is_undefined(head))
       head.vr = Vr::SQ;
     else if (entry != nullptr)
       head.vr = entry->vr;
@@ -188,7 +197,7 @@ class Reader {
   }
 
   void read_sequence(const char* end, const Header& head, const CharacterSet& character_set) {
-    const bool delimited = head.length == undefined_length;
+    const bool delimited = is_undefined(head);
     const char* const sequence_end = delimited ? end : at_ + head.length;
     builder_.begin_sequence(head.tag);
     while (!fault_ && (delimited || at_ != sequence_end)) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <vector>
 
+#include "mapping/dictionary.h"
 #include "mapping/tags.h"
 #include "mapping/uids.h"
 #include "mapping/wire.h"
@@ -61,6 +62,8 @@ Result<CharacterSet> choose(DataSetView data_set, const WireWriteOptions& option
   return CharacterSet::utf_8();
 }
 
+constexpr std::size_t undefined_length = 0xFFFFFFFF;
+
 class Writer {
  public:
   Writer(TransferSyntax syntax, const CharacterSet& character_set, std::size_t size_hint)
@@ -73,14 +76,9 @@ class Writer {
   }
 
   std::string write(DataSetView data_set) {
-    bool declared = character_set_.is_default_repertoire();
-    for (const Element& element : data_set) {
-      if (!declared && element.tag > tags::SpecificCharacterSet) {
-        write_character_set();
-        declared = true;
-      }
-      write(element);
-    }
+    // First: nothing below it stands in a data set.
+    if (!character_set_.is_default_repertoire()) write_character_set();
+    for (const Element& element : data_set) write(element);
     return std::move(out_);
   }
 
@@ -105,6 +103,12 @@ class Writer {
       out_.append(element.value);
       return;
     }
+    if (element.vr == Vr::SQ && needs_delimitation(element.tag)) {
+      write_header(element.tag, vr, undefined_length);
+      write_items(element);
+      append_item_header(0xE0DD);
+      return;
+    }
     write_header(element.tag, vr, 0);  // end_value writes the length
     const std::size_t start = out_.size();
     if (element.vr == Vr::SQ)
@@ -117,12 +121,25 @@ class Writer {
     end_value(start, vr);
   }
 
+  /// Implicit VR shows that an attribute is a sequence only by its undefined length, where the
+  /// dictionary of the reader may not have it.
+  bool needs_delimitation(Tag tag) const {
+    if (explicit_) return false;
+    const DictionaryEntry* entry = find_attribute(tag);
+    return entry == nullptr || entry->vr != Vr::SQ;
+  }
+
+  /// Of length 0. Items and delimitations have no VR in any transfer syntax.
+  void append_item_header(std::size_t element) {
+    char head[8] = {};
+    set16(head, 0xFFFE);
+    set16(head + 2, element);
+    out_.append(head, sizeof head);
+  }
+
   void write_items(const Element& sequence) {
     for (const DataSetView item : sequence.items()) {
-      char head[8] = {};  // an item has no VR in any transfer syntax
-      set16(head, 0xFFFE);
-      set16(head + 2, 0xE000);
-      out_.append(head, sizeof head);
+      append_item_header(0xE000);
       const std::size_t start = out_.size();
       for (const Element& element : item) write(element);
       set32(out_.data() + start - 4, out_.size() - start);

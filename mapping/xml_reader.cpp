@@ -13,7 +13,6 @@
 #include "mapping/character_set.h"
 #include "mapping/dictionary.h"
 #include "mapping/number_text.h"
-#include "mapping/tags.h"
 #include "mapping/vr_rules.h"
 #include "mapping/xml.h"
 
@@ -210,19 +209,15 @@ class Reader {
     }
     path_.emplace_back(tag, 0);
     Attribute attribute{tag, Vr::UN};
-    if (resolve_vr(head, attribute) && resolve_creator(head, attribute, blocks) &&
-        !dropped(attribute.tag)) {
+    const TagPlace place = place_of(tag);  // text is UTF-8 whatever (0008,0005) says: rule E7
+    if (place == TagPlace::misplaced) malformed_here("an attribute of a data set, above 00080005");
+    if (place == TagPlace::attribute && resolve_vr(head, attribute) &&
+        resolve_creator(head, attribute, blocks)) {
       read_content(element, attribute);
       if (builder_.failed() && !fault_) fault_ = builder_.build().fault();
     }
     path_.pop_back();
     return !fault_;
-  }
-
-  // Group lengths and the file meta information never stand in a model; text is UTF-8 whatever
-  // (0008,0005) says. rules D3, E7
-  static bool dropped(Tag tag) {
-    return tag == tags::SpecificCharacterSet || tag.is_group_length() || tag.group() == 0x0002;
   }
 
   bool resolve_vr(const Head& head, Attribute& attribute) {

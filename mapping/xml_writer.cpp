@@ -6,7 +6,6 @@
 #include "mapping/base64.h"
 #include "mapping/dictionary.h"
 #include "mapping/number_text.h"
-#include "mapping/tags.h"
 #include "mapping/xml.h"
 
 namespace mapping {
@@ -57,7 +56,8 @@ class Writer {
     const std::size_t start = out_.size();
     write_data_set(data_set);
     out_.append(document_end);
-    if (!fault_ && non_ascii_) insert_character_set(start, data_set);
+    // First: nothing below it stands in a data set. rule D17
+    if (!fault_ && non_ascii_) out_.insert(start, character_set_attribute);
     return std::move(fault_);
   }
 
@@ -230,20 +230,6 @@ class Writer {
     fault_ = Fault{Fault::Kind::invalid_value,
                    fmt::format("{}: expected {}", to_string(tag), expected),
                    {tag}};
-  }
-
-  // Among the attributes of the outermost data set, in order. rule D17
-  void insert_character_set(std::size_t start, DataSetView data_set) {
-    std::size_t at = start;
-    for (const Element& element : data_set) {
-      if (element.tag > tags::SpecificCharacterSet) {
-        const std::string next = "<DicomAttribute tag=\"" + to_string(element.tag) + "\"";
-        const std::size_t found = out_.find(next, start);
-        if (found != std::string::npos) at = found;
-        break;
-      }
-    }
-    out_.insert(at, character_set_attribute);
   }
 
   std::string& out_;

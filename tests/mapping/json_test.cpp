@@ -100,7 +100,7 @@ TEST_CASE("numbers keep their text: IS, DS, SV, UV as number or string (D8)") {
 
 TEST_CASE("0008,0005 stands in the JSON exactly where text is not ASCII (D17)") {
   CHECK(rewritten(R"({"00080001":{"vr":"UL"},"00100020":{"vr":"LO","Value":["\u00fc"]}})") ==
-        R"({"00080001":{"vr":"UL"},"00080005":{"vr":"CS","Value":["ISO_IR 192"]},)"
+        R"({"00080005":{"vr":"CS","Value":["ISO_IR 192"]},)"
         R"("00100020":{"vr":"LO","Value":["ü"]}})");
   CHECK(rewritten(R"({"00400100":{"vr":"SQ","Value":[{"00400010":{"vr":"SH","Value":["ü"]}}]}})") ==
         R"({"00080005":{"vr":"CS","Value":["ISO_IR 192"]},)"
@@ -147,7 +147,9 @@ TEST_CASE("faults name the attribute path and what was expected, never a value")
       {R"({"00200011":{"vr":"IS","Value":[1.5]}})",
        "00200011: expected an integer of at most 12 characters (VR IS)"},
       {R"({"00080018":{"vr":"FL","Value":[1e39]}})",
-       "00080018: expected a number in the range of its VR (VR FL)"},             // D10
+       "00080018: expected a number in the range of its VR (VR FL)"},  // D10
+      {R"({"00000100":{"vr":"US"}})",
+       "data set: expected attributes of a data set, above 00080005"},
       {"[]", "expected one JSON object or an array of exactly one, found none"},  // B10
       {"[{},{}]", "expected one JSON object or an array of exactly one, found more"},
       {"5", "data set: expected a JSON object of attributes"},

@@ -13,6 +13,7 @@
 #include "tests/support/random_data_set.h"
 
 using namespace mapping;
+using namespace std::string_literals;
 
 namespace {
 
@@ -94,6 +95,31 @@ TEST_CASE("what is written, DCMTK reads alike in every transfer syntax") {
       CHECK(read_data_set(write_data_set(data_set, syntax).value(), syntax).value().data_set ==
             data_set);
     }
+  }
+}
+
+TEST_CASE("a sequence that no dictionary knows stays one in Implicit VR") {
+  DataSetBuilder builder;
+  builder.begin_sequence(Tag(0x0029, 0x1010)).begin_item().add(tags::Modality, Vr::CS, "MR");
+  builder.end_item().end_sequence();
+  const DataSet data_set = builder.build().value();
+  for (const TransferSyntax syntax : all_syntaxes) {
+    CHECK(read_data_set(write_data_set(data_set, syntax).value(), syntax).value().data_set ==
+          data_set);
+  }
+}
+
+TEST_CASE("what says how something is encoded goes, commands and directories are refused (D3)") {
+  const auto read = [](const std::string& element) {
+    return read_data_set(element, TransferSyntax::implicit_vr_little_endian);
+  };
+  const std::string four("\4\0\0\0\1\0\0\0", 8);
+  for (const std::string& tag : {"\x08\0\0\0"s, "\x08\0\1\0"s, "\2\0\0\0"s, "\x10\0\0\0"s}) {
+    REQUIRE(read(tag + four));
+    CHECK(read(tag + four).value().data_set.empty());
+  }
+  for (const std::string& tag : {"\0\0\0\0"s, "\4\0\0\x12"s, "\x08\0\3\0"s}) {
+    CHECK(read(tag + four).fault().what.find("expected no such element") != std::string::npos);
   }
 }
 
