@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "dimse/library.h"
 #include "dimse/scp.h"
@@ -49,6 +51,16 @@ bool start(Front& front, std::string_view name, const std::string& host, std::st
   return true;
 }
 
+// A service that does not come back must not keep the process: what it does is cut short.
+void end_after_grace(const mapping::Log& log) {
+  std::thread([log] {
+    constexpr std::chrono::seconds to_cut_connections{1};
+    std::this_thread::sleep_for(stop_grace + to_cut_connections);
+    log(LogLevel::warn, "stopped: operations that still ran were cut short");
+    std::_Exit(0);
+  }).detach();
+}
+
 }  // namespace
 
 int serve(const Config& config) {
@@ -77,6 +89,7 @@ int serve(const Config& config) {
   int signal = 0;
   sigwait(&signals, &signal);
   log(LogLevel::info, fmt::format("stopping after {}", signal == SIGINT ? "SIGINT" : "SIGTERM"));
+  end_after_grace(log);
   const auto end = std::chrono::steady_clock::now() + stop_grace;
   const auto left = [&] {
     return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(

@@ -18,7 +18,8 @@ namespace mapping {
 class Cancellation {
  public:
   virtual ~Cancellation() = default;
-  /// Looks without blocking. Once true it stays true.
+  /// Looks without blocking. Once true it stays true. A backend asks before each wait for its peer,
+  /// not only now and then: a front uses the moment to send what it has gathered.
   virtual bool requested() = 0;
   /// A descriptor that becomes readable when requested() should be asked again, for poll beside the
   /// peer's socket; -1 if there is none.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "mapping/dictionary.h"
+#include "mapping/number_text.h"
 #include "mapping/tags.h"
 #include "mapping/wire.h"
 
@@ -227,10 +228,11 @@ class Reader {
   void add_value(const Header& head, std::string_view value, const CharacterSet& character_set) {
     const VrFacts& vr = facts(head.vr);
     if (vr.kind == VrKind::text) return add_text(head, vr, value, character_set);
-    if (value.size() % vr.unit != 0 && vr.unit > 1) {
+    const std::size_t width = number_width(head.vr);
+    if (value.size() % width != 0) {
       return fail(
           Fault::Kind::malformed, head.tag,
-          fmt::format("expected a multiple of {} bytes (VR {})", vr.unit, to_string(head.vr)));
+          fmt::format("expected a multiple of {} bytes (VR {})", width, to_string(head.vr)));
     }
     if (!big_endian_ || vr.unit == 1) {
       builder_.add(head.tag, head.vr, value);

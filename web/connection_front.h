@@ -42,7 +42,8 @@ struct RequestContext {
 struct RawResponse {
   std::string head;  ///< status line, headers, empty line
   std::string body;
-  bool close = false;  ///< the connection ends after it; the head says so
+  bool close = false;          ///< the connection ends after it; the head says so
+  bool service_asked = false;  ///< the handler's own: as Answer::service_asked
 };
 
 /// Answers one request; called by several workers at a time. An exception is a 500.

@@ -236,6 +236,7 @@ RawResponse Dispatcher::Impl::dispatch(Exchange& exchange) {
   if (!exchange.answer) return to_raw_response({500, "This server failed to handle the request"});
   RawResponse response;
   response.head = std::move(stream.out());
+  response.service_asked = exchange.answer && exchange.answer->service_asked;
   if (request.method != "HEAD") response.body = std::move(exchange.answer->body);
   return response;
 }

@@ -23,6 +23,7 @@ struct Answer {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  bool service_asked = false;  ///< the gateway writes a log line of the transaction
 };
 
 /// Not to be stored by any cache: answers hold patient data, problems are of the moment.

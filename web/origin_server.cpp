@@ -396,6 +396,7 @@ Answer OriginServer::Impl::retrieve(const Call& call) {
 
 Answer OriginServer::Impl::failed(const Outcome& outcome, const mapping::HttpAnswer& http) {
   Answer answer = to_answer(to_problem(http.status, outcome, http.why));
+  answer.service_asked = true;
   constexpr std::string_view seconds = "5";
   if (http.retry_after) answer.headers.emplace_back("Retry-After", seconds);
   return answer;
@@ -433,7 +434,8 @@ RawResponse OriginServer::Impl::serve(const RawRequest& request, const RequestCo
   const std::string_view code = std::string_view(response.head).substr(sizeof "HTTP/1.1", 3);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - context.received);
-  log_(code < "400" ? LogLevel::debug : LogLevel::info,
+  // One line a transaction: what reached a service, the gateway logs.
+  log_(code < "400" || response.service_asked ? LogLevel::debug : LogLevel::info,
        fmt::format("web: {} {:.7}: {} in {} ms", context.peer_address, request.method, code,
                    took.count()));
   return response;
