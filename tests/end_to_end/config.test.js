@@ -228,6 +228,20 @@ describe('stopping', () => {
     assert.deepEqual(await within(8000, 'the end', gateway.child.exited), { code: 0, signal: null });
   });
 
+  test('an N-CREATE that gets no answer holds it for ten seconds and no longer', async () => {
+    let asked = false;
+    const ris = await startOriginServer(house, () => (asked = true));
+    const gateway = await startModgate(house, 'stopped in an N-CREATE', {
+      dimse: { mpps: 'ris' }, 'backend ris': { kind: 'origin-server', base_uri: ris.url },
+    });
+    const association = await RawAssociation.open(gateway.dimse, [sopClass.mpps]);
+    association.nCreate('1.2.3.4', encode([[0x00100020, 'LO', 'PID-4712']])).catch(() => {});
+    await until(5000, 'the step to reach the RIS', () => asked);
+    gateway.child.signal('SIGTERM');
+    assert.deepEqual(await within(14000, 'the end', gateway.child.exited), { code: 0, signal: null });
+    association.abort();
+  });
+
   test('idle associations and connections do not hold it', async () => {
     const gateway = await startModgate(house, 'with idle peers', good);
     const association = await RawAssociation.open(gateway.dimse, [sopClass.verification]);
