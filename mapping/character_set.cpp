@@ -365,6 +365,25 @@ bool CharacterSet::encode(std::string_view utf_8, Vr vr, std::string& out) const
   return done;
 }
 
+std::size_t CharacterSet::encode_replacing(std::string_view utf_8, Vr vr, std::string& out) const {
+  std::string held;
+  std::string scratch;
+  std::size_t replaced = 0;
+  while (!utf_8.empty()) {
+    const std::size_t length = std::max<std::size_t>(utf_8_sequence(utf_8), 1);
+    scratch.clear();
+    if (encode(utf_8.substr(0, length), vr, scratch)) {
+      held.append(utf_8.substr(0, length));
+    } else {
+      held.push_back('?');
+      ++replaced;
+    }
+    utf_8.remove_prefix(length);
+  }
+  encode(held, vr, out);
+  return replaced;
+}
+
 std::span<const CharacterSet> CharacterSet::smallest_first() {
   static const std::vector<CharacterSet> all = [] {
     std::vector<CharacterSet> made{CharacterSet()};

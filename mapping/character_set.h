@@ -39,6 +39,10 @@ class CharacterSet {
   /// character; out is then as it was.
   bool encode(std::string_view utf_8, Vr vr, std::string& out) const;
 
+  /// The same with a question mark for each character that this set does not hold; returns how
+  /// many. A loss: only where the configuration asks for it (rule G11).
+  std::size_t encode_replacing(std::string_view utf_8, Vr vr, std::string& out) const;
+
   /// Every set of one value that holds ASCII: the default repertoire first, then single-byte sets,
   /// ISO_IR 192 last.
   static std::span<const CharacterSet> smallest_first();

@@ -45,6 +45,12 @@ Result<ReadDataSet> read_data_set(std::string_view encoded, TransferSyntax synta
 struct WireWriteOptions {
   std::optional<CharacterSet> configured;
   std::optional<CharacterSet> used_by_peer;
+  /// Declare the configured set for ASCII text too: an MPPS keeps one set through its N-CREATE and
+  /// N-SETs (rule F25).
+  bool declare_always = false;
+  /// Question marks for what the configured set does not hold, instead of a fault (rule G11);
+  /// their number is added to what it points to. Null: a fault.
+  std::size_t* count_replaced = nullptr;
 };
 
 /// Fault (character_set): the configured set does not hold the text; names the tag.

@@ -43,10 +43,10 @@ const NonAscii* find_unencodable(const CharacterSet& set, const std::vector<NonA
 Result<CharacterSet> choose(DataSetView data_set, const WireWriteOptions& options) {
   std::vector<NonAscii> texts;
   collect_non_ascii(data_set, Tag(), texts);
-  if (texts.empty()) return CharacterSet();
+  if (texts.empty() && !options.declare_always) return CharacterSet();
   if (options.configured) {
     const NonAscii* const refused = find_unencodable(*options.configured, texts);
-    if (refused == nullptr) return *options.configured;
+    if (refused == nullptr || options.count_replaced != nullptr) return *options.configured;
     const std::string set = options.configured->value();
     return Fault{Fault::Kind::character_set,
                  fmt::format("{}: expected text that {} holds", to_string(refused->element.tag),
@@ -66,8 +66,11 @@ constexpr std::size_t undefined_length = 0xFFFFFFFF;
 
 class Writer {
  public:
-  Writer(TransferSyntax syntax, const CharacterSet& character_set, std::size_t size_hint)
-      : explicit_(syntax != TransferSyntax::implicit_vr_little_endian),
+  /// count_replaced: may be null where the set holds all text.
+  Writer(TransferSyntax syntax, const CharacterSet& character_set, std::size_t* count_replaced,
+         std::size_t size_hint)
+      : count_replaced_(count_replaced),
+        explicit_(syntax != TransferSyntax::implicit_vr_little_endian),
         big_endian_(syntax == TransferSyntax::explicit_vr_big_endian),
         character_set_(character_set),
         as_stored_(syntax == TransferSyntax::explicit_vr_little_endian &&
@@ -114,11 +117,17 @@ class Writer {
     if (element.vr == Vr::SQ)
       write_items(element);
     else if (encoded)
-      character_set_.encode(element.text(), element.vr, out_);
+      encode(element);
     else
       out_.append(element.value);
     if (swapped) swap(start, vr.unit);
     end_value(start, vr);
+  }
+
+  void encode(const Element& element) {
+    if (character_set_.encode(element.text(), element.vr, out_) || count_replaced_ == nullptr)
+      return;
+    *count_replaced_ += character_set_.encode_replacing(element.text(), element.vr, out_);
   }
 
   /// Implicit VR shows that an attribute is a sequence only by its undefined length, where the
@@ -193,6 +202,7 @@ class Writer {
     set16(at + 2, big_endian_ ? value & 0xFFFF : value >> 16);
   }
 
+  std::size_t* const count_replaced_;
   const bool explicit_;
   const bool big_endian_;
   const CharacterSet character_set_;
@@ -219,7 +229,8 @@ Result<std::string> write_data_set(DataSetView data_set, TransferSyntax syntax,
                                    const WireWriteOptions& options) {
   const auto character_set = choose(data_set, options);
   if (!character_set) return character_set.fault();
-  return Writer(syntax, character_set.value(), data_set.bytes().size()).write(data_set);
+  return Writer(syntax, character_set.value(), options.count_replaced, data_set.bytes().size())
+      .write(data_set);
 }
 
 }  // namespace mapping

@@ -245,6 +245,32 @@ TEST_CASE("the set to write: configured, else the peer's, else the smallest, els
         "fault: 00100010: expected text that ISO_IR 144 holds");
 }
 
+TEST_CASE("one set for an MPPS: declared for ASCII text too (F25)") {
+  const auto syntax = TransferSyntax::explicit_vr_little_endian;
+  WireWriteOptions options{.configured = CharacterSet::utf_8(), .used_by_peer = {}};
+  options.declare_always = true;
+  const auto written = write_data_set(name("Smith"), syntax, options);
+  REQUIRE(written);
+  CHECK(read_data_set(written.value(), syntax).value().character_set.is_utf_8());
+  CHECK(read_data_set(written.value(), syntax).value().data_set == name("Smith"));
+}
+
+TEST_CASE("what a fixed set does not hold is replaced and counted where that is asked for (G11)") {
+  const auto syntax = TransferSyntax::implicit_vr_little_endian;
+  for (const char* set : {"ISO_IR 100", "ISO_IR 6", "GBK", "\\ISO 2022 IR 149"}) {
+    INFO(set);
+    std::size_t replaced = 1;
+    WireWriteOptions options{.configured = CharacterSet::parse(set).value(), .used_by_peer = {}};
+    options.count_replaced = &replaced;
+    const auto written = write_data_set(name("A😀^ŋB"), syntax, options);
+    REQUIRE(written);
+    CHECK(replaced >= 2);
+    const auto read = read_data_set(written.value(), syntax);
+    REQUIRE(read);
+    CHECK(read.value().data_set.view().text(tags::PatientName).find("A?^") == 0);
+  }
+}
+
 TEST_CASE("broken bytes are faults: every truncation, mutations, wild lengths, deep nesting") {
   const DataSet data_set = support::RandomDataSet(11).make();
   std::mt19937 random(5);
