@@ -1,0 +1,225 @@
+// What modgate adds to an exchange, beside the same exchange without it and in the same run: trust
+// the ratios, not the milliseconds. Usage: dimse_bench MODGATE [SECTION…], sections search, web,
+// mpps, memory; all of them without one. docs/performance.md holds the figures.
+#include <dcmtk/oflog/oflog.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "dimse/library.h"
+#include "dimse/scu.h"
+#include "mapping/return_keys.h"
+#include "tests/bench/dimse_peers.h"
+
+namespace {
+
+using namespace bench;
+using Clock = std::chrono::steady_clock;
+
+struct Size {
+  std::size_t matches;
+  int rounds;
+};
+constexpr Size sizes[] = {{1, 1500}, {10, 800}, {100, 200}, {1000, 40}};
+
+/// A way of asking, and what it took.
+struct Way {
+  std::string name;
+  std::function<void(std::size_t matches)> ask;
+  std::vector<double> milliseconds{};
+
+  void measure(std::size_t matches) {
+    const auto begun = Clock::now();
+    ask(matches);
+    milliseconds.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begun).count());
+  }
+  double percentile(double part) {
+    std::sort(milliseconds.begin(), milliseconds.end());
+    return milliseconds[static_cast<std::size_t>(part * double(milliseconds.size() - 1))];
+  }
+};
+
+/// Round by round, so that noise of the machine hits all alike. The first way is what the others
+/// are set in relation to.
+void compare(std::vector<Way> ways) {
+  for (const auto& size : sizes) {
+    for (auto& way : ways) way.milliseconds.clear();
+    for (int warm_up = 0; warm_up < 5; ++warm_up) {
+      for (auto& way : ways) way.ask(size.matches);
+    }
+    for (int round = 0; round < size.rounds; ++round) {
+      for (auto& way : ways) way.measure(size.matches);
+    }
+    const double base = ways.front().percentile(0.5);
+    for (auto& way : ways) {
+      fmt::print("{:5} matches  {:44} p50 {:8.3f} ms  p95 {:8.3f} ms  x {:.2f}\n", size.matches,
+                 way.name, way.percentile(0.5), way.percentile(0.95), way.percentile(0.5) / base);
+    }
+  }
+}
+
+mapping::DataSet identifier(std::size_t matches) {
+  mapping::DataSetBuilder builder;
+  builder.add(tags::AccessionNumber, mapping::Vr::SH, std::to_string(matches));
+  return mapping::with_default_return_keys(builder.build().value());
+}
+
+mapping::Context context() {
+  mapping::Context context;
+  context.transaction = "bench";
+  context.deadline = Clock::now() + 60s;
+  return context;
+}
+
+Way library_way(std::string name, std::uint16_t port, const char* called) {
+  auto scu = std::make_shared<LibraryScu>(port, called);
+  auto identifiers = std::make_shared<std::map<std::size_t, DcmDataset>>();
+  for (const auto& size : sizes) {
+    (*identifiers)[size.matches] = to_library(identifier(size.matches));
+  }
+  return {std::move(name), [scu, identifiers](std::size_t matches) {
+            need(scu->find(identifiers->at(matches)) == matches, "matches are missing");
+          }};
+}
+
+/// Reads the matches as bytes: a fast modality, so that modgate is seen and not the SCU.
+Way fast_way(std::string name, std::uint16_t port, const std::string& called) {
+  dimse::ScuOptions options;
+  options.ae_title = called;
+  options.host = "127.0.0.1";
+  options.port = port;
+  auto scu = std::make_shared<dimse::Scu>(options, nullptr);
+  return {std::move(name), [scu](std::size_t matches) {
+            std::size_t found = 0;
+            const mapping::Search search{identifier(matches)};
+            const auto count = [&](mapping::Match&&) {
+              ++found;
+              return true;
+            };
+            const auto outcome = scu->search(search, count, context());
+            need(outcome.status == 0 && found == matches, "matches are missing");
+          }};
+}
+
+Way http_way(std::string name, std::uint16_t port) {
+  auto client = std::make_shared<HttpClient>(port);
+  return {std::move(name), [client](std::size_t matches) {
+            const auto target =
+                fmt::format("/modality-scheduled-procedure-steps?AccessionNumber={}", matches);
+            need(client->get(target) > 1000 * matches, "matches are missing");
+          }};
+}
+
+std::string configuration(std::uint16_t scp, std::uint16_t origin_server) {
+  return fmt::format(
+      "[gateway]\nstate_dir = /tmp\n"
+      "[dimse]\nae_title = MODGATE\nbind = 127.0.0.1\nport = 0\nworklist = {}\nmpps = scp\n"
+      "[web]\nbind = 127.0.0.1\nport = 0\nworklist = scp\nmpps = scp\n"
+      "[backend scp]\nkind = scp\nae_title = SCP\nhost = 127.0.0.1\nport = {}\n"
+      "[backend server]\nkind = origin-server\nbase_uri = http://127.0.0.1:{}/\n",
+      origin_server == 0 ? "scp" : "server", scp, origin_server == 0 ? 1 : origin_server);
+}
+
+void search(const std::string& binary, const MemoryScp& scp) {
+  const Modgate modgate(binary, configuration(scp.port(), 0));
+  fmt::print("C-FIND of an SCP in memory, {} matches of {} bytes\n", "1 to 1000",
+             item_of(1000).bytes().size());
+  compare({library_way("(i) DCMTK SCU, directly", scp.port(), "SCP"),
+           http_way("(ii) HTTP Search through modgate", modgate.web_port()),
+           library_way("(iii) DCMTK SCU through modgate", modgate.dimse_port(), "MODGATE"),
+           fast_way("SCU reading bytes, directly", scp.port(), "SCP"),
+           fast_way("SCU reading bytes, through modgate", modgate.dimse_port(), "MODGATE")});
+}
+
+void web(const std::string& binary, const MemoryScp& scp, const MemoryOriginServer& server) {
+  const Modgate modgate(binary, configuration(scp.port(), server.port()));
+  fmt::print("C-FIND of an origin server in memory\n");
+  compare({library_way("(i) DCMTK SCU, directly to the SCP", scp.port(), "SCP"),
+           library_way("DCMTK SCU through modgate to the server", modgate.dimse_port(), "MODGATE"),
+           fast_way("SCU reading bytes, directly to the SCP", scp.port(), "SCP"),
+           http_way("GET, directly to the server", server.port()),
+           fast_way("SCU reading bytes, through modgate", modgate.dimse_port(), "MODGATE")});
+}
+
+void mpps(const std::string& binary, const MemoryScp& scp) {
+  const Modgate modgate(binary, configuration(scp.port(), 0));
+  constexpr int modalities = 8, steps = 2000;
+  std::vector<std::thread> threads;
+  const auto begun = Clock::now();
+  for (int modality = 0; modality < modalities; ++modality) {
+    threads.emplace_back([&, modality] {
+      dimse::ScuOptions options;
+      options.ae_title = "MODGATE";
+      options.host = "127.0.0.1";
+      options.port = modgate.dimse_port();
+      dimse::Scu scu(options, nullptr);
+      mapping::DataSetBuilder builder;
+      builder.add(tags::PatientName, mapping::Vr::PN, "DOE^JANE")
+          .add(tags::PerformedProcedureStepStatus, mapping::Vr::CS, "IN PROGRESS");
+      const auto step = builder.build().value();
+      for (int i = 0; i < steps; ++i) {
+        const auto uid = mapping::Uid::parse(fmt::format("1.2.{}.{}", modality + 1, i + 1)).value();
+        need(scu.create(uid, step, context()).good(), "N-CREATE failed");
+        need(scu.update(uid, step, context()).good(), "N-SET failed");
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  const auto seconds = std::chrono::duration<double>(Clock::now() - begun).count();
+  fmt::print("N-CREATE and N-SET, {} modalities: {:.0f} operations/s\n", modalities,
+             2.0 * modalities * steps / seconds);
+}
+
+void memory(const std::string& binary, const MemoryScp& scp) {
+  const Modgate modgate(binary, configuration(scp.port(), 0));
+  constexpr int peers = 200;
+  const auto alone = modgate.resident_kib();
+  std::vector<std::unique_ptr<LibraryScu>> associations;
+  std::vector<std::unique_ptr<HttpClient>> connections;
+  auto one = to_library(identifier(1));
+  for (int i = 0; i < peers; ++i) {
+    associations.push_back(std::make_unique<LibraryScu>(modgate.dimse_port(), "MODGATE"));
+    connections.push_back(std::make_unique<HttpClient>(modgate.web_port()));
+    need(associations.back()->find(one) == 1, "matches are missing");
+    connections.back()->get("/modality-scheduled-procedure-steps?AccessionNumber=1");
+  }
+  const auto idle = modgate.resident_kib();
+  std::vector<std::thread> threads;
+  for (auto& connection : connections) {
+    threads.emplace_back([&connection] {
+      connection->get("/modality-scheduled-procedure-steps?AccessionNumber=1000");
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  auto thousand = to_library(identifier(1000));
+  for (auto& association : associations) {
+    need(association->find(thousand) == 1000, "matches are missing");
+  }
+  fmt::print(
+      "resident: {:.1f} MiB after the start, {:.1f} with {} associations and {} connections, "
+      "{:.1f} after each of them has asked for 1000 matches\n",
+      double(alone) / 1024, double(idle) / 1024, peers, peers,
+      double(modgate.resident_kib()) / 1024);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  need(count >= 2, "usage: dimse_bench MODGATE [search|web|mpps|memory]...");
+  ::setenv("TCP_NODELAY", "1", 1);  // of DCMTK's sockets
+  dimse::set_up_library();
+  const std::string binary = arguments[1];
+  const std::vector<std::string> sections(arguments + 2, arguments + count);
+  const auto wanted = [&](std::string_view name) {
+    return sections.empty() || std::find(sections.begin(), sections.end(), name) != sections.end();
+  };
+  const MemoryScp scp;
+  const MemoryOriginServer server;
+  if (wanted("search")) search(binary, scp);
+  if (wanted("web")) web(binary, scp, server);
+  if (wanted("mpps")) mpps(binary, scp);
+  if (wanted("memory")) memory(binary, scp);
+  std::fflush(stdout);
+  std::_Exit(0);  // the servers in memory have nobody to end them
+}
