@@ -176,6 +176,13 @@ Key delivery() {
                       [](bool) {});
 }
 
+Key validation(Validation& target) {
+  return choice<Validation>(
+      "validate", "warn",
+      {{"off", Validation::off}, {"warn", Validation::warn}, {"reject", Validation::reject}},
+      [&target](Validation meaning) { target = meaning; });
+}
+
 // --- The table.
 
 Keys gateway_keys(Config& config, std::string& state_dir) {
@@ -204,6 +211,7 @@ Keys dimse_keys(Config::DimseFront& front) {
                    front.route.worklist),
       backend_name("mpps", "the name of a [backend …]; empty = not offered", front.route.mpps),
       delivery(),
+      validation(front.validation),
       integer("max_associations", "200", 1, 10000, scp.max_associations),
       yes_no("known_modalities_only", "no", scp.known_modalities_only),
       yes_no("any_called_ae_title", "no", scp.any_called_ae_title),
@@ -245,6 +253,7 @@ Keys web_keys(Config::WebFront& front) {
                    front.route.worklist),
       backend_name("mpps", "the name of a [backend …]; empty = not offered", front.route.mpps),
       delivery(),
+      validation(front.validation),
       integer("max_connections", "256", 1, 100000, server.max_connections),
       integer("max_body_bytes", "4194304", 1024, 1u << 30, server.max_body_bytes),
       integer("max_response_bytes", "67108864", 1024, 1u << 30, server.max_response_bytes),
@@ -271,9 +280,10 @@ Key kind_key(std::string& kind) {
       [&kind](const std::string& word) { kind = word; }));
 }
 
-Keys scp_backend_keys(dimse::ScuOptions& scu, std::string& kind) {
+Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::string& kind) {
   return {
       kind_key(kind),
+      yes_no("verify_matches", "no", backend.verify_matches),
       required(ae_title("ae_title", "", scu.ae_title)),
       required(text("host", "", scu.host)),
       port("port", "104", scu.port, false),
@@ -302,9 +312,11 @@ Key base_uri(std::string& target) {
           }};
 }
 
-Keys origin_server_backend_keys(web::UserAgentOptions& agent, std::string& kind) {
+Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& backend,
+                                std::string& kind) {
   return {
       kind_key(kind),
+      yes_no("verify_matches", "no", backend.verify_matches),
       required(base_uri(agent.base_uri)),
       choice<bool>("media_type", "json", {{"json", true}, {"xml", std::nullopt}}, [](bool) {}),
       choice<bool>("update_uri", "query", {{"query", false}, {"path", true}},
@@ -390,12 +402,16 @@ class ConfigReader {
     std::string kind;
     if (kind_entry != section.entries.end() && kind_entry->value == "scp") {
       dimse::ScuOptions scu;
-      apply(section, scp_backend_keys(scu, kind));
-      config().backends.insert_or_assign(section.name, std::move(scu));
+      BackendConfig backend;
+      apply(section, scp_backend_keys(scu, backend, kind));
+      backend.options = std::move(scu);
+      config().backends.insert_or_assign(section.name, std::move(backend));
     } else if (kind_entry != section.entries.end() && kind_entry->value == "origin-server") {
       web::UserAgentOptions agent;
-      apply(section, origin_server_backend_keys(agent, kind));
-      config().backends.insert_or_assign(section.name, std::move(agent));
+      BackendConfig backend;
+      apply(section, origin_server_backend_keys(agent, backend, kind));
+      backend.options = std::move(agent);
+      config().backends.insert_or_assign(section.name, std::move(backend));
     } else if (kind_entry == section.entries.end()) {
       fault(section.line, section.title(), "kind", "missing, expected scp | origin-server");
     } else {  // without its kind no other key can be judged
@@ -516,14 +532,15 @@ std::vector<ConfigKey> config_keys() {
   Config::WebFront web_front;
   dimse::ScuOptions scu;
   web::UserAgentOptions agent;
+  BackendConfig backend;
   dimse::Modality modality;
   ModalityRoute route;
   const std::pair<const char*, Keys> sections[] = {
       {"gateway", gateway_keys(config, word)},
       {"dimse", dimse_keys(dimse_front)},
       {"web", web_keys(web_front)},
-      {"backend kind=scp", scp_backend_keys(scu, word)},
-      {"backend kind=origin-server", origin_server_backend_keys(agent, word)},
+      {"backend kind=scp", scp_backend_keys(scu, backend, word)},
+      {"backend kind=origin-server", origin_server_backend_keys(agent, backend, word)},
       {"modality", modality_keys(modality, route)},
   };
   std::vector<ConfigKey> rows;

@@ -13,6 +13,7 @@
 #include "dimse/scp.h"
 #include "dimse/scu.h"
 #include "gateway/ini_file.h"
+#include "gateway/mpps_validation.h"
 #include "mapping/log.h"
 #include "web/origin_server.h"
 #include "web/user_agent.h"
@@ -25,6 +26,12 @@ enum class LogFormat { text, json };
 struct Route {
   std::vector<std::string> worklist;
   std::vector<std::string> mpps;
+};
+
+/// One [backend …].
+struct BackendConfig {
+  std::variant<dimse::ScuOptions, web::UserAgentOptions> options;
+  bool verify_matches = false;  ///< VerifiedWorklist
 };
 
 /// One [modality …]: only what routing needs; the rest is in ScpOptions::modalities.
@@ -42,15 +49,17 @@ struct Config {
   struct DimseFront {
     dimse::ScpOptions options;
     Route route;
+    Validation validation = Validation::warn;
   };
   struct WebFront {
     web::OriginServerOptions options;
     Route route;
+    Validation validation = Validation::warn;
   };
   std::optional<DimseFront> dimse;
   std::optional<WebFront> web;
   std::vector<ModalityRoute> modalities;
-  std::map<std::string, std::variant<dimse::ScuOptions, web::UserAgentOptions>> backends;
+  std::map<std::string, BackendConfig> backends;
 };
 
 /// What came of reading: the configuration is to be used only without faults.

@@ -5,9 +5,12 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gateway/config.h"
+#include "gateway/mpps_validation.h"
 #include "gateway/transaction_log.h"
+#include "gateway/verified_worklist.h"
 #include "mapping/services.h"
 
 namespace gateway {
@@ -25,17 +28,27 @@ class Router {
   mapping::Services route(const mapping::Caller& caller) const;
 
  private:
+  /// A backend behind the decorators that are its own; one object is both services.
   struct Backend {
-    std::unique_ptr<mapping::WorklistService> worklist_owner;  // one object is both services
+    std::unique_ptr<mapping::WorklistService> owner;
+    std::unique_ptr<VerifiedWorklist> verified;  ///< null: answers are taken as they are
+    mapping::WorklistService* worklist = nullptr;
+    mapping::MppsService* mpps = nullptr;
+  };
+  /// What a front puts between itself and a backend: the log outermost, it sees refusals too.
+  struct FrontChain {
     std::unique_ptr<LoggedWorklist> worklist;
+    std::unique_ptr<ValidatedMpps> validated;
     std::unique_ptr<LoggedMpps> mpps;
   };
-  mapping::Services services_of(const Route& route) const;
+  mapping::Services services_of(const Route& route, Validation validation);
 
+  const mapping::Log log_;
   std::map<std::string, Backend> backends_;
+  std::vector<FrontChain> chains_;
   mapping::Services dimse_;
   mapping::Services web_;
-  std::map<std::string, mapping::Services> modalities_;  // by calling AE title
+  std::map<std::string, mapping::Services> modalities_;  ///< by calling AE title
 };
 
 }  // namespace gateway

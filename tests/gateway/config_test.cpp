@@ -91,7 +91,7 @@ TEST_CASE("values reach the options of the rooms") {
   REQUIRE(config.web);
   CHECK(config.web->options.base_path == "/dicom/web");
   CHECK(config.web->options.no_match_status == 200);
-  const auto& scu = std::get<dimse::ScuOptions>(config.backends.at("old"));
+  const auto& scu = std::get<dimse::ScuOptions>(config.backends.at("old").options);
   CHECK(scu.host == "ris.example");
   CHECK(scu.character_set->value() == "ISO_IR 100");
   CHECK_FALSE(scu.reuse_associations);
@@ -122,7 +122,8 @@ TEST_CASE("all faults come at once, each with its line, section, key and what is
             "f.ini:2: [dimse] port: expected a whole number from 0 to 65535",
             "f.ini:3: [dimse] worklist: there is no [backend nowhere]",
             "f.ini:4: [dimse] colour: unknown key, expected one of ae_title, bind, port, worklist, "
-            "mpps, mpps_delivery, max_associations, known_modalities_only, any_called_ae_title, "
+            "mpps, mpps_delivery, validate, max_associations, known_modalities_only, "
+            "any_called_ae_title, "
             "acse_timeout_seconds, dimse_timeout_seconds, idle_timeout_seconds, max_pdu_bytes, "
             "tls_certificate, tls_private_key, tls_trusted",
             "f.ini:6: [web] no_match_status: expected 204 | 200",

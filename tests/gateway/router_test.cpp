@@ -1,7 +1,9 @@
 // Who is answered by which backend.
 #include "gateway/router.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <vector>
 
 using namespace gateway;
 
@@ -36,9 +38,40 @@ TEST_CASE("callers reach the backends of their front, modalities those of their 
   CHECK(web.worklist != any.worklist);
   CHECK(web.mpps == nullptr);  // not offered
   const auto own = router.route(modality("CT1"));
-  CHECK(own.worklist == web.worklist);
-  CHECK(own.mpps == any.mpps);
+  CHECK(own.worklist != nullptr);
+  CHECK(own.mpps != nullptr);
   const auto less = router.route(modality("CT2"));
-  CHECK(less.worklist == any.worklist);
+  CHECK(less.worklist != nullptr);
   CHECK(less.mpps == nullptr);
+}
+
+TEST_CASE("each route asks its own backend, seen by the address that nobody answers at") {
+  std::vector<std::string> lines;
+  const Config config = config_of(
+      "[dimse]\nworklist = a\n[web]\nworklist = b\n"
+      "[backend a]\nkind = scp\nae_title = A\nhost = 127.0.0.1\nport = 1\n"
+      "[backend b]\nkind = origin-server\nbase_uri = http://127.0.0.1:1\n"
+      "[modality own]\nae_title = CT1\nworklist = b\n");
+  const Router router(config, [&](mapping::LogLevel, std::string_view line) {
+    if (line.find(" search ") != std::string_view::npos) lines.emplace_back(line);
+  });
+  const auto ask = [&](const mapping::Caller& caller) {
+    mapping::Context context;
+    context.caller = caller;
+    context.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    const auto outcome = router.route(caller).worklist->search(
+        {}, [](mapping::Match&&) { return true; }, context);
+    CHECK(outcome.how == mapping::Outcome::How::unreachable);
+  };
+  ask(modality("OTHER"));
+  ask(modality("CT1"));
+  ask({mapping::Caller::Protocol::web, "", "127.0.0.1"});
+  const auto asked = [&](std::string_view way) {
+    return std::count_if(lines.begin(), lines.end(), [&](const std::string& line) {
+      return line.find(way) != std::string::npos;
+    });
+  };
+  CHECK(asked("dimse->a") == 1);
+  CHECK(asked("dimse->b") == 1);
+  CHECK(asked("web->b") == 1);
 }

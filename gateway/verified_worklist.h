@@ -1,0 +1,33 @@
+// Checks again that what a backend answers matches what was asked: a decorator for backends that
+// are known to answer too much (verify_matches = yes).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "mapping/log.h"
+#include "mapping/services.h"
+
+namespace gateway {
+
+/// Scheduled steps that do not match are dropped, counted and logged, without patient data. A match
+/// with several steps in one sequence is handed on step by step, those that match.
+class VerifiedWorklist : public mapping::WorklistService {
+ public:
+  /// inner outlives this. backend: its name in the configuration.
+  VerifiedWorklist(mapping::WorklistService& inner, std::string backend, mapping::Log log);
+  mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
+                          const mapping::Context& context) override;
+
+  /// Steps dropped since the start.
+  std::uint64_t dropped() const { return dropped_; }
+
+ private:
+  mapping::WorklistService& inner_;
+  const std::string backend_;
+  const mapping::Log log_;
+  std::atomic<std::uint64_t> dropped_{0};
+};
+
+}  // namespace gateway

@@ -1,0 +1,62 @@
+// Answers that do not match are dropped, counted and logged without patient data.
+#include "gateway/verified_worklist.h"
+
+#include <catch2/catch.hpp>
+#include <vector>
+
+#include "mapping/json.h"
+#include "mapping/tags.h"
+
+using namespace gateway;
+
+namespace {
+
+mapping::DataSet from(const char* json) { return mapping::read_json(json).value(); }
+
+// Answers everything, whatever was asked.
+struct Careless : mapping::WorklistService {
+  std::vector<mapping::DataSet> answers;
+  mapping::Outcome search(const mapping::Search&, const mapping::OnMatch& on_match,
+                          const mapping::Context&) override {
+    for (const auto& answer : answers) {
+      if (!on_match({answer, true})) break;
+    }
+    return {};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("of a backend that answers too much, only what matches comes through") {
+  Careless backend;
+  backend.answers = {
+      from(R"({"00100020":{"vr":"LO","Value":["SECRET1"]},"00400100":{"vr":"SQ","Value":[)"
+           R"({"00080060":{"vr":"CS","Value":["MR"]}}]}})"),
+      from(R"({"00100020":{"vr":"LO","Value":["SECRET2"]},"00400100":{"vr":"SQ","Value":[)"
+           R"({"00080060":{"vr":"CS","Value":["CT"]}}]}})"),
+      // Two steps in one sequence, of which one matches.
+      from(R"({"00100020":{"vr":"LO","Value":["SECRET3"]},"00400100":{"vr":"SQ","Value":[)"
+           R"({"00080060":{"vr":"CS","Value":["CT"]}},{"00080060":{"vr":"CS","Value":["MR"]}}]}})"),
+  };
+  std::vector<std::string> lines;
+  VerifiedWorklist verified(
+      backend, "ris", [&](mapping::LogLevel, std::string_view line) { lines.emplace_back(line); });
+  mapping::Search search;
+  search.identifier = from(
+      R"({"00100020":{"vr":"LO"},"00400100":{"vr":"SQ","Value":[{"00080060":{"vr":"CS","Value":["MR"]}}]}})");
+  mapping::Context context;
+  context.transaction = "7";
+  std::vector<mapping::DataSet> found;
+  const auto take = [&](mapping::Match&& match) {
+    found.push_back(std::move(match.data_set));
+    return true;
+  };
+  CHECK(verified.search(search, take, context).good());
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].view().text(mapping::tags::PatientID) == "SECRET1");
+  CHECK(found[1].view().text(mapping::tags::PatientID) == "SECRET3");
+  CHECK(found[1].view().find(mapping::tags::ScheduledProcedureStepSequence)->items().size() == 1);
+  CHECK(verified.dropped() == 2);
+  CHECK(lines ==
+        std::vector<std::string>{"tx=7 ris: 2 answers did not match the search and were dropped"});
+}
