@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -496,19 +497,29 @@ void ConnectionFront::Impl::refuse(Connection& connection, const Refusal& refusa
   if (send(connection)) after_send(connection);
 }
 
+namespace {
+/// The pieces of a response behind its first bytes, as many as there is room for. Returns how many.
+std::size_t unsent(const RawResponse& response, std::size_t skip, std::span<iovec> parts) {
+  std::size_t count = 0;
+  const auto add = [&](const std::string& text) {
+    const std::size_t skipped = std::min(skip, text.size());
+    skip -= skipped;
+    if (skipped == text.size()) return;
+    parts[count++] = {const_cast<char*>(text.data()) + skipped, text.size() - skipped};
+  };
+  add(response.head);
+  const std::vector<std::string>& pieces = response.body.pieces();
+  for (std::size_t i = 0; i < pieces.size() && count < parts.size(); ++i) add(pieces[i]);
+  return count;
+}
+}  // namespace
+
 /// Sends what the client takes now. True if that was all; broken if the client is gone.
 bool ConnectionFront::Impl::send(Connection& connection) {
   while (!connection.out.empty()) {
     const RawResponse& response = connection.out.front();
-    std::array<iovec, 2> parts{};
-    std::size_t count = 0;
-    std::size_t skip = connection.sent;
-    for (const std::string* text : {&response.head, &response.body}) {
-      const std::size_t skipped = std::min(skip, text->size());
-      skip -= skipped;
-      if (skipped == text->size()) continue;
-      parts[count++] = {const_cast<char*>(text->data()) + skipped, text->size() - skipped};
-    }
+    std::array<iovec, 64> parts{};
+    const std::size_t count = unsent(response, connection.sent, parts);
     if (count == 0) {
       connection.out.erase(connection.out.begin());
       connection.sent = 0;

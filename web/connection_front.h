@@ -14,6 +14,7 @@
 #include "mapping/log.h"
 #include "mapping/result.h"
 #include "mapping/services.h"
+#include "web/body.h"
 #include "web/request_reader.h"
 
 namespace web {
@@ -38,10 +39,10 @@ struct RequestContext {
   mapping::Cancellation* cancellation = nullptr;  ///< the client went away, or this server stops
 };
 
-/// An answer, ready for the wire. Two parts, so that a long body is never copied.
+/// An answer, ready for the wire.
 struct RawResponse {
   std::string head;  ///< status line, headers, empty line
-  std::string body;
+  Body body;
   bool close = false;          ///< the connection ends after it; the head says so
   bool service_asked = false;  ///< the handler's own: as Answer::service_asked
 };

@@ -88,7 +88,7 @@ Answer to_answer(const Problem& problem) {
   Answer answer;
   answer.status = problem.status;
   answer.headers = {{"Content-Type", std::string(problem_json)}, {"Cache-Control", "no-store"}};
-  answer.body = to_json(problem);
+  answer.body = Body(to_json(problem));
   return answer;
 }
 
@@ -98,7 +98,7 @@ RawResponse to_raw_response(const Refusal& refusal) {
   problem.detail = refusal.why;
   RawResponse response;
   response.close = true;
-  response.body = to_json(problem);
+  response.body = Body(to_json(problem));
   response.head = fmt::format(
       "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: {}\r\nCache-Control: no-store\r\n"
       "Date: {}\r\nContent-Length: {}\r\n\r\n",

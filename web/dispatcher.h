@@ -22,7 +22,7 @@ namespace web {
 struct Answer {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers;
-  std::string body;
+  Body body;
   bool service_asked = false;  ///< the gateway writes a log line of the transaction
 };
 

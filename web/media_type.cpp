@@ -103,31 +103,63 @@ bool charset_fits(const MediaType& type) {
   return charset.empty() || charset == "utf-8" || charset == "utf8";
 }
 
-bool is_json(const MediaType& type) {
-  return type.type == "application" && (type.subtype == "dicom+json" || type.subtype == "json") &&
-         charset_fits(type);
-}
-
-/// How closely a range fits application/dicom+json: 3 the type itself, 2 application/json,
-/// 1 application/*, 0 */*; -1 it does not. The more specific range decides. RFC 9110, 12.5.1.
-int closeness(const MediaType& range) {
-  if (is_json(range)) return range.subtype == "dicom+json" ? 3 : 2;
-  if (range.subtype != "*") return -1;
-  if (range.type == "application") return 1;
-  return range.type == "*" ? 0 : -1;
-}
-
-bool any_accepts_dicom_json(const std::vector<MediaType>& ranges) {
-  int closest = -1;
-  double q = 0;
-  for (const MediaType& range : ranges) {
-    const int close = closeness(range);
-    if (close > closest || (close == closest && close >= 0 && range.q > q)) {
-      closest = close;
-      q = range.q;
-    }
+/// How closely a range fits a form: 3 its very type, 2 a name that counts as it, 1 application/* or
+/// multipart/*, 0 */*; -1 it does not.
+int closeness(const MediaType& range, ResultForm form) {
+  if (range.subtype == "*") {
+    if (range.type == "*") return 0;
+    return range.type == (is_multipart(form) ? "multipart" : "application") ? 1 : -1;
   }
-  return closest >= 0 && q > 0;
+  const std::string_view model = model_of(form) == Model::json ? "dicom+json" : "dicom+xml";
+  if (!is_multipart(form)) {
+    if (range.type != "application" || !charset_fits(range)) return -1;
+    if (range.subtype == model) return 3;
+    return range.subtype == "json" && form == ResultForm::json ? 2 : -1;
+  }
+  if (range.type != "multipart" || range.subtype != "related") return -1;
+  const std::string parts = lower(range.parameter("type"));
+  if (parts.empty()) return 2;
+  return parts.starts_with("application/") && parts.substr(12) == model ? 3 : -1;
+}
+
+/// What a list of ranges says of one form. The more specific range decides. RFC 9110, 12.5.1.
+struct Preference {
+  double q = 0;  ///< 0 = not acceptable
+  int closeness = -1;
+  std::size_t place = 0;  ///< in the list
+
+  bool better_than(const Preference& other) const {
+    if (q != other.q) return q > other.q;
+    const bool named = closeness >= 2;
+    const bool other_named = other.closeness >= 2;
+    return named != other_named ? named : named && place < other.place;
+  }
+};
+
+Preference preference(const std::vector<MediaType>& ranges, ResultForm form) {
+  Preference best;
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    const int close = closeness(ranges[i], form);
+    const bool same = close == best.closeness && close >= 0 && ranges[i].q > best.q;
+    if (close > best.closeness || same) best = {ranges[i].q, close, i};
+  }
+  return best;
+}
+
+/// The best of the offered forms that both lists accept, as the first list has it.
+std::optional<ResultForm> choose(const std::vector<MediaType>& ranges,
+                                 const std::vector<MediaType>& covered_by,
+                                 std::span<const ResultForm> offered) {
+  std::optional<ResultForm> chosen;
+  Preference best;
+  for (const ResultForm form : offered) {
+    const Preference its = preference(ranges, form);
+    if (its.q <= 0 || preference(covered_by, form).q <= 0) continue;
+    if (chosen && !its.better_than(best)) continue;
+    chosen = form;
+    best = its;
+  }
+  return chosen;
 }
 
 }  // namespace
@@ -174,24 +206,71 @@ std::vector<MediaType> parse_accept(std::string_view header) {
   return ranges;
 }
 
-bool accepts_dicom_json(const std::optional<std::string>& header,
-                        const std::vector<std::string>& parameter) {
-  const bool by_header = !header || any_accepts_dicom_json(parse_accept(*header));
-  if (parameter.empty()) return by_header;
-  std::vector<MediaType> named;
-  for (const std::string& type : parameter) {
-    if (auto parsed = parse_media_type(type); parsed && parsed->subtype != "*") {
-      named.push_back(std::move(*parsed));
-    }
+std::string_view to_text(ResultForm form) {
+  switch (form) {
+    case ResultForm::json:
+      return dicom_json;
+    case ResultForm::xml:
+      return dicom_xml;
+    case ResultForm::multipart_json:
+      return R"(multipart/related; type="application/dicom+json")";
+    case ResultForm::multipart_xml:
+      break;
   }
-  // Nothing but wildcards or nonsense in the parameter: it says nothing (rule B4).
-  if (named.empty()) return by_header;
-  return by_header && any_accepts_dicom_json(named);
+  return R"(multipart/related; type="application/dicom+xml")";
 }
 
-bool is_dicom_json(std::string_view content_type) {
+std::string to_text(std::span<const ResultForm> forms) {
+  std::string text;
+  for (const ResultForm form : forms) (text += text.empty() ? "" : ", ") += to_text(form);
+  return text;
+}
+
+std::optional<ResultForm> choose_form(const std::optional<std::string>& header,
+                                      const std::vector<std::string>& parameter,
+                                      std::span<const ResultForm> offered) {
+  const std::vector<MediaType> ranges = parse_accept(header ? *header : "*/*");
+  std::vector<MediaType> named;  // wildcards have no place in the parameter
+  for (const std::string& type : parameter) {
+    auto parsed = parse_media_type(type);
+    if (parsed && parsed->subtype != "*") named.push_back(std::move(*parsed));
+  }
+  const auto by_parameter = choose(named, ranges, offered);
+  return by_parameter ? by_parameter : choose(ranges, ranges, offered);
+}
+
+bool accepts_utf_8(const std::optional<std::string>& header,
+                   const std::vector<std::string>& parameter) {
+  const auto is_utf_8 = [](std::string_view name) {
+    const std::string text = lower(name);
+    return text == "utf-8" || text == "utf8" || text == "iso_ir 192";
+  };
+  if (!header || std::any_of(parameter.begin(), parameter.end(), is_utf_8)) return true;
+  std::optional<double> by_name;
+  std::optional<double> by_wildcard;
+  for (const std::string_view part : split_list(*header)) {
+    // As a media range, since the grammar of names and weights is the same.
+    const auto range = parse_media_type(
+        "charset/" +
+        std::string(part.substr(std::min(part.find_first_not_of(" \t"), part.size()))));
+    if (!range) continue;
+    if (is_utf_8(range->subtype)) by_name = range->q;
+    if (range->subtype == "*") by_wildcard = range->q;
+  }
+  return by_name.value_or(by_wildcard.value_or(1)) > 0;
+}
+
+std::optional<Model> model_of(const MediaType& type) {
+  if (!charset_fits(type)) return std::nullopt;
+  const bool application = type.type == "application";
+  if (application && (type.subtype == "dicom+json" || type.subtype == "json")) return Model::json;
+  if (application && (type.subtype == "dicom+xml" || type.subtype == "xml")) return Model::xml;
+  return type.type == "text" && type.subtype == "xml" ? std::optional(Model::xml) : std::nullopt;
+}
+
+std::optional<Model> model_of(std::string_view content_type) {
   const auto type = parse_media_type(content_type);
-  return type && is_json(*type);
+  return type ? model_of(*type) : std::nullopt;
 }
 
 }  // namespace web

@@ -4,8 +4,9 @@
 #include <optional>
 #include <utility>
 
+#include "mapping/json.h"
 #include "mapping/status.h"
-#include "web/media_type.h"
+#include "mapping/xml.h"
 #include "web/problem.h"
 #include "web/warning_header.h"
 
@@ -19,6 +20,21 @@ using mapping::Transaction;
 namespace status = mapping::dimse_status;
 
 constexpr std::string_view any_type = "application/dicom+json, */*;q=0.1";
+
+/// Several results in XML come in parts (rule B9).
+std::string_view accept(Model model) {
+  return model == Model::json
+             ? dicom_json
+             : R"(application/dicom+xml, multipart/related; type="application/dicom+xml")";
+}
+
+mapping::Result<std::string> write(const mapping::DataSet& data_set, Model model) {
+  std::string body;
+  const auto written = model == Model::json ? mapping::write_json(data_set, body)
+                                            : mapping::write_xml(data_set, body);
+  if (!written) return written.fault();
+  return body;
+}
 
 /// A status word that a problem report names and an N-service may answer.
 std::optional<std::uint16_t> named_status(const Problem& problem) {
@@ -40,13 +56,27 @@ bool says_final(const Problem& problem) {
 }  // namespace
 
 OriginReply OriginClient::get(std::string target, const Context& context, bool cancellable) {
-  return follow({"GET", std::move(target), std::string(dicom_json), "", ""}, context, cancellable);
+  return follow({"GET", std::move(target), std::string(accept(model_)), "", ""}, context,
+                cancellable);
 }
 
-OriginReply OriginClient::post(std::string target, const std::string& body,
-                               const Context& context) {
-  return follow({"POST", std::move(target), std::string(dicom_json), std::string(dicom_json), body},
-                context, false);
+mapping::Result<OriginReply> OriginClient::post(std::string target,
+                                                const mapping::DataSet& data_set,
+                                                const Context& context) {
+  const auto post_as = [&](Model model) -> mapping::Result<OriginReply> {
+    auto body = write(data_set, model);
+    if (!body) return body.fault();
+    return follow(
+        {"POST", target, std::string(accept(model)),
+         std::string(model == Model::json ? dicom_json : dicom_xml), std::move(body).value()},
+        context, false);
+  };
+  auto reply = post_as(model_);
+  const bool type_refused =
+      reply.ok() && reply.value().how == OriginReply::How::answered && reply.value().status == 415;
+  if (!type_refused) return reply;
+  auto other = post_as(model_ == Model::json ? Model::xml : Model::json);
+  return other.ok() ? other : reply;
 }
 
 /// At most three redirects, on the same host; a POST must stay one (307, 308). mapping.md, 1b, 2b.
@@ -128,11 +158,6 @@ Outcome outcome_of(Transaction transaction, const OriginReply& reply) {
   if (const auto word = named_status(problem)) outcome.status = *word;
   outcome.attributes = problem.attributes;
   return outcome;
-}
-
-bool holds_dicom_json(const OriginReply& reply) {
-  if (!reply.content_type.empty()) return is_dicom_json(reply.content_type);
-  return reply.body.starts_with('[') || reply.body.starts_with('{');
 }
 
 bool is_blank(std::string_view body) {

@@ -4,9 +4,11 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "mapping/outcome.h"
 #include "mapping/services.h"
+#include "web/media_type.h"
 #include "web/origin_connections.h"
 
 namespace web {
@@ -14,21 +16,25 @@ namespace web {
 /// Safe from any thread. Targets are percent-encoded already.
 class OriginClient {
  public:
-  explicit OriginClient(OriginConnectionsOptions options)
-      : options_(options), connections_(std::move(options)) {}
+  /// model: what bodies are sent in and answers are asked for in.
+  OriginClient(OriginConnectionsOptions options, Model model)
+      : options_(options), model_(model), connections_(std::move(options)) {}
 
   const BaseUri& base() const { return options_.base; }
   std::size_t max_response_bytes() const { return options_.max_response_bytes; }
 
   OriginReply get(std::string target, const mapping::Context& context, bool cancellable);
-  /// body: DICOM JSON. Never cancelled.
-  OriginReply post(std::string target, const std::string& body, const mapping::Context& context);
+  /// Never cancelled. A 415 is answered by sending the data set in the other model, once.
+  /// Fault: the data set has a value that the model cannot hold; nothing was sent.
+  mapping::Result<OriginReply> post(std::string target, const mapping::DataSet& data_set,
+                                    const mapping::Context& context);
 
  private:
   OriginReply follow(OriginRequest request, const mapping::Context& context, bool cancellable);
   OriginReply exchange(OriginRequest& request, const mapping::Context& context, bool cancellable);
 
   const OriginConnectionsOptions options_;
+  const Model model_;
   OriginConnections connections_;
 };
 
@@ -41,10 +47,6 @@ mapping::Outcome unreadable(mapping::Transaction transaction, std::string_view c
 /// The outcome of an answered Create, Update or Retrieve. Content errors and conflicts, which HTTP
 /// has one code for, are told apart where the problem report does.
 mapping::Outcome outcome_of(mapping::Transaction transaction, const OriginReply& reply);
-
-/// Whether the body of a 2xx may be read as DICOM JSON; a missing type is forgiven where the body
-/// shows what it is.
-bool holds_dicom_json(const OriginReply& reply);
 
 bool is_blank(std::string_view body);
 

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <span>
 #include <utility>
+#include <variant>
 
-#include "mapping/json.h"
 #include "mapping/query.h"
 #include "mapping/return_keys.h"
 #include "mapping/status.h"
@@ -15,6 +17,7 @@
 #include "web/dispatcher.h"
 #include "web/media_type.h"
 #include "web/problem.h"
+#include "web/request_body.h"
 #include "web/search_page.h"
 
 namespace web {
@@ -34,8 +37,10 @@ using mapping::Uid;
 constexpr std::string_view scheduled = "/modality-scheduled-procedure-steps";
 constexpr std::string_view performed = "/modality-performed-procedure-steps";
 
-constexpr std::string_view served = "Results are served as application/dicom+json";
-constexpr std::string_view read_types = "application/dicom+json, application/json";
+// The forms of their results, the default first. Tables 14.1.3-1 and 15.1.3-1.
+constexpr std::array search_forms{ResultForm::json, ResultForm::xml, ResultForm::multipart_json,
+                                  ResultForm::multipart_xml};
+constexpr std::array retrieve_forms{ResultForm::json, ResultForm::xml};
 
 Answer problem(int status, std::string_view detail, std::vector<Tag> attributes = {}) {
   Problem report;
@@ -47,12 +52,16 @@ Answer problem(int status, std::string_view detail, std::vector<Tag> attributes 
 
 Answer problem(int status, const Fault& fault) { return to_answer(to_problem(status, fault)); }
 
-Answer not_acceptable() { return problem(406, served); }
-
-Answer unsupported_type(std::string_view detail) {
-  Answer answer = problem(415, fmt::format("{}; supported: {}", detail, read_types));
-  answer.headers.emplace_back("Accept", read_types);
-  return answer;
+/// The form to answer in, or 406. rules B3 and B21
+std::variant<ResultForm, Answer> negotiate(const RawRequest& request,
+                                           const std::vector<std::string>& accept,
+                                           const std::vector<std::string>& charset,
+                                           std::span<const ResultForm> offered) {
+  if (!accepts_utf_8(request.header("accept-charset"), charset)) {
+    return problem(406, "Results are served in UTF-8");
+  }
+  if (const auto form = choose_form(request.header("accept"), accept, offered)) return *form;
+  return problem(406, "Results are served as " + to_text(offered));
 }
 
 /// Everything that a regular expression would take for more than a character is escaped.
@@ -77,51 +86,6 @@ Result<std::string> normalize_base_path(std::string path) {
                  "base_path must begin with a slash and hold letters, digits and /-._~ only"};
   }
   return path;
-}
-
-/// What can be said of a request's body before its data set is read.
-std::optional<Answer> refuse_body(const RawRequest& request) {
-  const auto encoding = request.header("content-encoding");
-  if (encoding && *encoding != "identity") {
-    return unsupported_type("The body may not have a Content-Encoding");
-  }
-  const std::size_t first = request.body.find_first_not_of(" \t\r\n");
-  if (first == std::string::npos) return problem(400, "The body is empty; a data set is expected");
-  const auto type = request.header("content-type");
-  // A missing type is tolerated where the body shows it. rule J11
-  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-  const std::string_view body = std::string_view(request.body).substr(first);
-  const bool looks_like_json =
-      body.starts_with('{') || body.starts_with('[') || body.starts_with(byte_order_mark);
-  if (type ? is_dicom_json(*type) : looks_like_json) return std::nullopt;
-  return unsupported_type(type ? "The Content-Type of the body is not supported"
-                               : "The Content-Type header is missing");
-}
-
-/// The data set of a Create or Update, without what names the object: that stands in the path.
-/// rule D3
-Result<DataSet> read_body(const std::string& body, const Uid& mpps, std::size_t max_bytes) {
-  mapping::JsonReadOptions options;
-  options.max_bytes = max_bytes;
-  options.enforce_vr_limits = true;
-  auto data_set = mapping::read_json(body, options);
-  if (!data_set) return data_set;
-  const auto named = data_set.value().view().find(mapping::tags::SOPInstanceUID);
-  if (named && !named->text().empty() && named->text() != mpps.text()) {
-    return Fault{Fault::Kind::invalid_value,
-                 "SOP Instance UID (0008,0018) of the body is not the UID of the path",
-                 {mapping::tags::SOPInstanceUID}};
-  }
-  mapping::DataSetBuilder kept;
-  bool any = false;
-  for (const mapping::Element& element : data_set.value().view()) {
-    if (element.tag == mapping::tags::SOPClassUID) continue;
-    if (element.tag == mapping::tags::SOPInstanceUID) continue;
-    kept.add(element);
-    any = true;
-  }
-  if (!any) return Fault{Fault::Kind::invalid_value, "The data set of the body has no attributes"};
-  return kept.build();
 }
 
 mapping::AttributeList top_level(const std::vector<mapping::AttributePath>& paths) {
@@ -243,9 +207,8 @@ std::string OriginServer::Impl::not_found(std::string_view path) const {
 Answer OriginServer::Impl::search(const Call& call) {
   auto query = mapping::read_search_query(call.query);
   if (!query) return problem(400, query.fault());
-  if (!accepts_dicom_json(call.request.header("accept"), query.value().accept)) {
-    return not_acceptable();
-  }
+  auto form = negotiate(call.request, query.value().accept, query.value().charset, search_forms);
+  if (auto* refused = std::get_if<Answer>(&form)) return std::move(*refused);
   const Context context = this->context(call);
   mapping::WorklistService* worklist = router_(context.caller).worklist;
   if (worklist == nullptr) return problem(501, "No worklist is offered here");
@@ -257,6 +220,7 @@ Answer OriginServer::Impl::search(const Call& call) {
                           : mapping::with_default_return_keys(search.identifier);
   SearchPage page({.offset = query.value().offset,
                    .limit = query.value().limit,
+                   .form = std::get<ResultForm>(form),
                    .max_bytes = options_.max_response_bytes,
                    .count_cap = options_.count_cap,
                    .count_time = options_.count_cap_milliseconds},
@@ -286,9 +250,12 @@ Answer OriginServer::Impl::search_answer(const Call& call, const Outcome& outcom
   if (http.status / 100 != 2) return failed(outcome, http);
 
   Answer answer{http.status, {{"Cache-Control", "no-store"}}, {}};
-  if (http.status == 200) {
-    answer.headers.emplace_back("Content-Type", dicom_json);
-    answer.body = std::move(page).json();
+  if (page.results() == 0 && page.form() != ResultForm::json) {
+    answer.status = 204;  // a multipart body has at least one part. rule B7
+  } else if (http.status == 200) {
+    auto written = std::move(page).written();
+    answer.headers.emplace_back("Content-Type", std::move(written.content_type));
+    answer.body = std::move(written.body);
   }
   if (page.remaining() > 0) {  // rule A18
     warn(answer, call,
@@ -329,15 +296,12 @@ Answer OriginServer::Impl::create_or_update(const Call& call, const Uid& mpps,
   const Context context = this->context(call);
   mapping::MppsService* service = router_(context.caller).mpps;
   if (service == nullptr) return problem(501, "No performed procedure steps are kept here");
-  if (auto refused = refuse_body(call.request)) return *std::move(refused);
-  const auto data_set = read_body(call.request.body, mpps, options_.max_body_bytes);
-  if (!data_set) {
-    const bool too_large = data_set.fault().kind == Fault::Kind::too_large;
-    return problem(too_large ? 413 : 400, data_set.fault());
-  }
+  auto body = read_request_body(call.request, mpps, options_.max_body_bytes);
+  if (auto* refused = std::get_if<Answer>(&body)) return std::move(*refused);
+  const DataSet& data_set = std::get<DataSet>(body);
   const bool create = transaction == Transaction::create;
-  const Outcome outcome = create ? service->create(mpps, data_set.value(), context)
-                                 : service->update(mpps, data_set.value(), context);
+  const Outcome outcome =
+      create ? service->create(mpps, data_set, context) : service->update(mpps, data_set, context);
   const auto http = mapping::to_http(transaction, outcome,
                                      {.gateway_status_codes = options_.gateway_status_codes});
   if (http.status / 100 != 2) return failed(outcome, http);
@@ -361,9 +325,8 @@ Answer OriginServer::Impl::retrieve(const Call& call) {
   if (!mpps) return problem(400, "The last part of the path is not a valid UID");
   const auto query = mapping::read_retrieve_query(call.query);
   if (!query) return problem(400, query.fault());
-  if (!accepts_dicom_json(call.request.header("accept"), query.value().accept)) {
-    return not_acceptable();
-  }
+  auto form = negotiate(call.request, query.value().accept, query.value().charset, retrieve_forms);
+  if (auto* refused = std::get_if<Answer>(&form)) return std::move(*refused);
   const Context context = this->context(call);
   mapping::MppsService* service = router_(context.caller).mpps;
   if (service == nullptr) return problem(501, "No performed procedure steps are kept here");
@@ -377,17 +340,16 @@ Answer OriginServer::Impl::retrieve(const Call& call) {
   const auto http = mapping::to_http(Transaction::retrieve, outcome, options);
   if (http.status / 100 != 2) return failed(outcome, http);
 
-  std::string body = "[";
-  const auto written =
-      mapping::write_json(mapping::prune_to_paths(found, query.value().include), body);
-  if (!written) return problem(500, written.fault());
-  body += ']';
+  ResultWriter writer(std::get<ResultForm>(form));
+  const auto added = writer.add(mapping::prune_to_paths(found, query.value().include));
+  if (!added) return problem(500, added.fault());
+  auto written = std::move(writer).finish();
   Answer answer{http.status,
                 {{"Cache-Control", "no-store"},
-                 {"Content-Type", std::string(dicom_json)},
+                 {"Content-Type", std::move(written.content_type)},
                  // rule B14
                  {"Content-Location", fmt::format("{}{}/{}", base_, performed, mpps->text())}},
-                std::move(body)};
+                std::move(written.body)};
   if (!http.warning.empty()) warn(answer, call, http.warning);
   return answer;
 }

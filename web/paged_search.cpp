@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "mapping/json.h"
 #include "mapping/query.h"
 #include "mapping/status.h"
+#include "web/result_reader.h"
 #include "web/warning_header.h"
 
 namespace web {
@@ -105,8 +105,8 @@ Outcome PagedSearch::hand_on(const OriginReply& reply) {
     ended_ = true;
     return outcome;
   }
-  if (!holds_dicom_json(reply)) {
-    return unreadable(Transaction::search, "The origin server did not answer in DICOM JSON");
+  if (!holds_results(reply)) {
+    return unreadable(Transaction::search, "The origin server answered in no DICOM model");
   }
   return hand_on_body(reply, std::move(outcome));
 }
@@ -145,8 +145,7 @@ Outcome PagedSearch::hand_on_body(const OriginReply& reply, Outcome outcome) {
     wanted = on_match_({std::move(match), keys_supported_});
     return wanted;
   };
-  const auto read =
-      mapping::read_json_array(reply.body, take, {.max_bytes = client_.max_response_bytes()});
+  const auto read = read_results(reply, take, client_.max_response_bytes());
   if (!wanted) {
     ended_ = true;
     return outcome;

@@ -1,6 +1,5 @@
 #include "web/search_page.h"
 
-#include "mapping/json.h"
 #include "mapping/return_keys.h"
 #include "mapping/tags.h"
 
@@ -26,15 +25,12 @@ bool SearchPage::take_result(mapping::DataSetView result) {
     return true;
   }
   if (options_.limit && results_ >= *options_.limit) return count();
-  const std::size_t before = json_.size();
-  if (results_ > 0) json_ += ',';
-  if (!mapping::write_json(result, json_)) {
-    json_.resize(before);
+  if (!writer_.add(result)) {
     ++unwritable_;
     return true;
   }
   ++results_;
-  too_large_ = json_.size() >= options_.max_bytes;
+  too_large_ = writer_.size() >= options_.max_bytes;
   return !too_large_;
 }
 
@@ -49,10 +45,5 @@ bool SearchPage::count() {
 
 /// Looking costs a call of the system, so not for each match.
 bool SearchPage::cancelled() { return matches_ % 16 == 0 && context_.cancelled(); }
-
-std::string SearchPage::json() && {
-  json_ += ']';
-  return std::move(json_);
-}
 
 }  // namespace web

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "mapping/json.h"
 #include "mapping/query.h"
 #include "mapping/tags.h"
 #include "web/base_uri.h"
 #include "web/origin_client.h"
 #include "web/paged_search.h"
+#include "web/result_reader.h"
 
 namespace web {
 namespace {
@@ -48,6 +48,14 @@ mapping::AttributeList tags_of(DataSetView data_set) {
   return tags;
 }
 
+Outcome unwritable(const Fault& fault) {
+  return Outcome::local(status::invalid_attribute_value, fault.what, fault.attributes);
+}
+
+bool answered(const mapping::Result<OriginReply>& reply) {
+  return reply.ok() && reply.value().how == OriginReply::How::answered;
+}
+
 }  // namespace
 
 class UserAgent::Impl {
@@ -65,10 +73,10 @@ class UserAgent::Impl {
                    const Context& context, bool cancellable = true);
 
  private:
-  Outcome settle_create(const Uid& mpps, const DataSet& attributes, const std::string& body,
-                        const OriginReply& lost, const Context& context);
-  Outcome settle_update(const Uid& mpps, const DataSet& modifications, const std::string& body,
-                        const OriginReply& lost, const Context& context);
+  Outcome settle_create(const Uid& mpps, const DataSet& attributes, const OriginReply& lost,
+                        const Context& context);
+  Outcome settle_update(const Uid& mpps, const DataSet& modifications, const OriginReply& lost,
+                        const Context& context);
   Outcome conflict_of_update(const Uid& mpps, Outcome conflict, const Context& context);
   std::string path(const Uid& mpps) const;
   std::string update_target(const Uid& mpps) const;
@@ -86,7 +94,8 @@ UserAgent::Impl::Impl(UserAgentOptions options, BaseUri base, mapping::Log log)
                .max_connections = options_.max_connections,
                .connect_timeout = options_.connect_timeout,
                .response_timeout = options_.response_timeout,
-               .max_response_bytes = options_.max_response_bytes}) {}
+               .max_response_bytes = options_.max_response_bytes},
+              options_.xml ? Model::xml : Model::json) {}
 
 std::string UserAgent::Impl::path(const Uid& mpps) const {
   return client_.base().path + std::string(performed) + mpps.text();
@@ -109,21 +118,17 @@ void UserAgent::Impl::note(Transaction transaction, const Context& context,
 
 Outcome UserAgent::Impl::create(const Uid& mpps, const DataSet& attributes,
                                 const Context& context) {
-  std::string body;
-  if (const auto written = mapping::write_json(attributes, body); !written) {
-    return Outcome::local(status::invalid_attribute_value, written.fault().what,
-                          written.fault().attributes);
-  }
-  const OriginReply reply = client_.post(path(mpps), body, context);
+  const auto posted = client_.post(path(mpps), attributes, context);
+  if (!posted) return unwritable(posted.fault());
+  const OriginReply& reply = posted.value();
   if (reply.how == OriginReply::How::answered) return outcome_of(Transaction::create, reply);
   if (reply.how == OriginReply::How::not_sent) return without_answer(Transaction::create, reply);
-  return settle_create(mpps, attributes, body, reply, context);
+  return settle_create(mpps, attributes, reply, context);
 }
 
 /// Sent, and no answer: a Retrieve shows whether it was done.
 Outcome UserAgent::Impl::settle_create(const Uid& mpps, const DataSet& attributes,
-                                       const std::string& body, const OriginReply& lost,
-                                       const Context& context) {
+                                       const OriginReply& lost, const Context& context) {
   note(Transaction::create, context, "no answer came; asking whether it was done");
   const auto is_there = [&](Outcome& seen) {
     DataSet found;
@@ -143,9 +148,9 @@ Outcome UserAgent::Impl::settle_create(const Uid& mpps, const DataSet& attribute
   if (!unknown_there) return without_answer(Transaction::create, lost);
 
   note(Transaction::create, context, "it was not done; sending it once more");
-  const OriginReply again = client_.post(path(mpps), body, context);
-  if (again.how != OriginReply::How::answered) return without_answer(Transaction::create, lost);
-  const Outcome outcome = outcome_of(Transaction::create, again);
+  const auto again = client_.post(path(mpps), attributes, context);
+  if (!answered(again)) return without_answer(Transaction::create, lost);
+  const Outcome outcome = outcome_of(Transaction::create, again.value());
   // The first one arrived after all.
   if (outcome.status == status::duplicate_sop_instance && is_there(seen)) {
     return Outcome::answered(status::success);
@@ -157,15 +162,12 @@ Outcome UserAgent::Impl::settle_create(const Uid& mpps, const DataSet& attribute
 
 Outcome UserAgent::Impl::update(const Uid& mpps, const DataSet& modifications,
                                 const Context& context) {
-  std::string body;
-  if (const auto written = mapping::write_json(modifications, body); !written) {
-    return Outcome::local(status::invalid_attribute_value, written.fault().what,
-                          written.fault().attributes);
-  }
-  const OriginReply reply = client_.post(update_target(mpps), body, context);
+  const auto posted = client_.post(update_target(mpps), modifications, context);
+  if (!posted) return unwritable(posted.fault());
+  const OriginReply& reply = posted.value();
   if (reply.how == OriginReply::How::not_sent) return without_answer(Transaction::update, reply);
   if (reply.how != OriginReply::How::answered) {
-    return settle_update(mpps, modifications, body, reply, context);
+    return settle_update(mpps, modifications, reply, context);
   }
   if (reply.status == 201) {
     note(Transaction::update, context, "answered 201 Created: the server seems to ignore update");
@@ -187,8 +189,7 @@ Outcome UserAgent::Impl::conflict_of_update(const Uid& mpps, Outcome conflict,
 }
 
 Outcome UserAgent::Impl::settle_update(const Uid& mpps, const DataSet& modifications,
-                                       const std::string& body, const OriginReply& lost,
-                                       const Context& context) {
+                                       const OriginReply& lost, const Context& context) {
   note(Transaction::update, context, "no answer came; asking whether it was done");
   DataSet found;
   const Outcome seen = retrieve(mpps, tags_of(modifications), found, context, false);
@@ -197,10 +198,10 @@ Outcome UserAgent::Impl::settle_update(const Uid& mpps, const DataSet& modificat
 
   // Replacing twice is replacing once: sequences are set whole (rule F21).
   note(Transaction::update, context, "it was not done; sending it once more");
-  const OriginReply again = client_.post(update_target(mpps), body, context);
-  if (again.how != OriginReply::How::answered) return without_answer(Transaction::update, lost);
-  const Outcome outcome = outcome_of(Transaction::update, again);
-  if (again.status != 409) return outcome;
+  const auto again = client_.post(update_target(mpps), modifications, context);
+  if (!answered(again)) return without_answer(Transaction::update, lost);
+  const Outcome outcome = outcome_of(Transaction::update, again.value());
+  if (again.value().status != 409) return outcome;
   if (!retrieve(mpps, {}, found, context, false).good()) return outcome;
   const bool ours =
       is_final(modifications.view().text(mapping::tags::PerformedProcedureStepStatus)) &&
@@ -228,16 +229,15 @@ Outcome UserAgent::Impl::retrieve(const Uid& mpps, const mapping::AttributeList&
 
   const Outcome nothing_there = Outcome::answered(status::no_such_sop_instance);
   if (is_blank(reply.body)) return nothing_there;
-  if (!holds_dicom_json(reply)) {
-    return unreadable(Transaction::retrieve, "The origin server did not answer in DICOM JSON");
+  if (!holds_results(reply)) {
+    return unreadable(Transaction::retrieve, "The origin server answered in no DICOM model");
   }
   std::vector<DataSet> objects;
-  const auto read = mapping::read_json_array(reply.body,
-                                             [&](DataSet&& object) {
-                                               objects.push_back(std::move(object));
-                                               return objects.size() < 2;
-                                             },
-                                             {.max_bytes = client_.max_response_bytes()});
+  const auto take = [&](DataSet&& object) {
+    objects.push_back(std::move(object));
+    return objects.size() < 2;
+  };
+  const auto read = read_results(reply, take, client_.max_response_bytes());
   if (!read || objects.size() > 1) {
     return unreadable(Transaction::retrieve, "The answer of the origin server cannot be read");
   }

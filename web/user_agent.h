@@ -24,6 +24,7 @@ struct UserAgentOptions {
   std::chrono::milliseconds response_timeout{30'000};
   std::uint64_t page_size = 1000;  ///< matches asked for at a time
   bool update_path = false;  ///< Update as POST …/{uid}/update instead of …/{uid}?update. rule J1
+  bool xml = false;          ///< media_type: bodies and answers in XML instead of JSON
   std::size_t max_response_bytes = 64u << 20;  ///< of one answer's body, decompressed
 };
 

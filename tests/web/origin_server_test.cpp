@@ -11,6 +11,7 @@
 
 #include "mapping/tags.h"
 #include "tests/web/web_support.h"
+#include "web/result_reader.h"
 
 using namespace std::chrono_literals;
 using mapping::NetworkEvent;
@@ -365,15 +366,20 @@ TEST_CASE("Accept is negotiated, and 406 names what is served (rules B3 to B5, A
       {"Accept: text/html,,nonsense, */*;q=0.1\r\n", "", 200},
       {"Accept: text/html\r\nAccept: application/dicom+json\r\n", "", 200},
       {"Accept: text/html\r\n", "", 406},
-      {"Accept: application/dicom+xml\r\n", "", 406},
+      {"Accept: application/dicom+xml\r\n", "", 200},
       {"Accept: application/dicom+json;q=0\r\n", "", 406},
-      {"Accept: application/dicom+json;q=0, */*\r\n", "", 406},
+      {"Accept: application/dicom+json;q=0, */*\r\n", "", 200},
       {"Accept: */*;q=0\r\n", "", 406},
       {"Accept: \r\n", "", 406},
-      {"Accept: multipart/related; type=\"application/dicom+json\"\r\n", "", 406},
+      {"Accept: multipart/related; type=\"application/dicom+json\"\r\n", "", 200},
+      {"Accept: multipart/related; type=\"application/dicom\"\r\n", "", 406},
+      {"Accept-Charset: iso-8859-1\r\n", "", 200},
+      {"Accept-Charset: utf-8;q=0\r\n", "", 406},
+      {"Accept-Charset: utf-8;q=0\r\n", "?charset=utf-8", 200},
       {"Accept: */*\r\n", "?accept=application/dicom%2Bjson", 200},
       {"Accept: */*\r\n", "?accept=application/dicom+json", 200},
-      {"Accept: */*\r\n", "?accept=application/dicom+xml", 406},
+      {"Accept: */*\r\n", "?accept=application/dicom+xml", 200},
+      {"Accept: */*\r\n", "?accept=text/html", 200},
       {"Accept: text/html\r\n", "?accept=application/dicom+json", 406},
   };
   for (const Row& row : rows) {
@@ -382,9 +388,94 @@ TEST_CASE("Accept is negotiated, and 406 names what is served (rules B3 to B5, A
     CHECK(response.status == row.status);
     if (row.status == 406) {
       check_problem(response, 406);
-      CHECK(response.body.find("application/dicom+json") != std::string::npos);
     }
   }
+  const Response refused = ask(site.port, get(sps, "Accept: text/html\r\n"));
+  rapidjson::Document document;
+  document.Parse(refused.body.c_str());
+  CHECK(std::string(document["detail"].GetString()) ==
+        "Results are served as application/dicom+json, application/dicom+xml, "
+        "multipart/related; type=\"application/dicom+json\", "
+        "multipart/related; type=\"application/dicom+xml\"");
+}
+
+TEST_CASE("Results are written in the form that was negotiated (rules B2, B7 to B10)") {
+  struct Row {
+    std::string accept;
+    int results;
+    std::string type;
+    std::size_t parts;
+  };
+  for (const Row& row : {
+           Row{"application/dicom+json", 1, "application/dicom+json", 0},
+           Row{"application/dicom+xml", 1, "application/dicom+xml", 0},
+           Row{"application/dicom+xml", 3, "multipart/related; type=\"application/dicom+xml\"", 3},
+           Row{"multipart/related; type=application/dicom+xml", 1,
+               "multipart/related; type=\"application/dicom+xml\"", 1},
+           Row{"multipart/related; type=\"application/dicom+json\"", 3,
+               "multipart/related; type=\"application/dicom+json\"", 3},
+       }) {
+    CAPTURE(row.accept, row.results);
+    Site site;
+    add_steps(site, row.results);
+    const Response response = ask(site.port, get(sps, "Accept: " + row.accept + "\r\n"));
+    CHECK(response.status == 200);
+    const std::string type = response.header("content-type");
+    CHECK(type.substr(0, type.find("; boundary=")) == row.type);
+    CHECK((type.find("; boundary=") != std::string::npos) == (row.parts > 0));
+    web::OriginReply reply;
+    reply.content_type = type;
+    reply.body = response.body;
+    std::vector<mapping::DataSet> read;
+    const auto done = web::read_results(
+        reply, [&](mapping::DataSet&& result) { return read.push_back(std::move(result)), true; },
+        1u << 20);
+    CHECK(done.ok());
+    CHECK(read == site.worklist.matches);
+  }
+}
+
+TEST_CASE("No result is 204 in every form that has parts; 200 with an empty list is JSON's (B7)") {
+  OriginServerOptions options;
+  options.no_match_status = 200;
+  Site site(options);
+  for (const char* accept :
+       {"application/dicom+xml", "multipart/related; type=\"application/dicom+json\""}) {
+    CAPTURE(accept);
+    const Response response = ask(site.port, get(sps, fmt::format("Accept: {}\r\n", accept)));
+    CHECK(response.status == 204);
+    CHECK(response.header("content-type") == "-");
+  }
+}
+
+TEST_CASE("An MPPS is created, updated and retrieved in XML") {
+  Site site;
+  const std::string target = mpps + "/" + uid;
+  const auto document = [](const std::string& attribute) {
+    return "<?xml version=\"1.0\" encoding=\"UTF-8\"?><NativeDicomModel xml:space=\"preserve\">" +
+           attribute + "</NativeDicomModel>";
+  };
+  const std::string in_progress = document(
+      "<DicomAttribute tag=\"00400252\" vr=\"CS\"><Value number=\"1\">IN PROGRESS</Value>"
+      "</DicomAttribute>");
+  const std::string described = document(
+      "<DicomAttribute tag=\"00400254\" vr=\"LO\"><Value number=\"1\">Sch\xC3\xA4"
+      "del</Value></DicomAttribute>");
+  CHECK(ask(site.port, post(target, in_progress, "application/dicom+xml")).status == 201);
+  CHECK(ask(site.port, post(target + "?update", described, "application/dicom+xml")).status == 200);
+  const std::string expected =
+      R"({"00080005":{"vr":"CS","Value":["ISO_IR 192"]},)"
+      R"("00400252":{"vr":"CS","Value":["IN PROGRESS"]},"00400254":{"vr":"LO","Value":["Sch)"
+      "\xC3\xA4"
+      R"(del"]}})";
+  CHECK(web_test::json(site.steps.stored(uid)) == expected);
+  const Response found = ask(site.port, get(target, "Accept: application/dicom+xml\r\n"));
+  CHECK(found.status == 200);
+  CHECK(found.header("content-type") == "application/dicom+xml");
+  CHECK(found.body.find("keyword=\"PerformedProcedureStepDescription\"") != std::string::npos);
+  const Response parts = ask(site.port, get(target, "Accept: multipart/related\r\n"));
+  check_problem(parts, 406);
+  CHECK(parts.body.find("multipart") == std::string::npos);
 }
 
 TEST_CASE("An MPPS is created, updated by both URI forms, and retrieved (rules J1, J2, B14)") {
@@ -505,7 +596,9 @@ TEST_CASE("Bad input is a precise 4xx problem report, and the next request works
        "another SOP Instance UID than the path's (D3)"},
       {post(target, R"({"7FE00010":{"vr":"OW","BulkDataURI":"http://evil/"}})"), 400, "",
        "BulkDataURI (D15)"},
-      {post(target, step, "application/dicom+xml"), 415, "application/dicom+json", "not yet XML"},
+      {post(target, step, "application/dicom+xml"), 400, "", "JSON that is said to be XML"},
+      {post(target, "<a/>"), 400, "", "XML that is said to be JSON"},
+      {post(target, "<!DOCTYPE a []><NativeDicomModel/>", "application/dicom+xml"), 400, "", "DTD"},
       {post(target, step, "text/plain"), 415, "application/dicom+json", "a text"},
       {post(target, step, "application/dicom+json; charset=latin1"), 415, "", "charset (B11)"},
       {post(target, step, "nonsense"), 415, "", "no media type"},

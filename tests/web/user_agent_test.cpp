@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "mapping/tags.h"
+#include "mapping/xml.h"
 #include "tests/web/web_support.h"
 #include "web/origin_server.h"
 
@@ -268,6 +269,78 @@ TEST_CASE("Types and forms that servers really send are read (rules B10, B11, J5
   }
 }
 
+TEST_CASE("XML and parts of either model are read, whatever was asked for (rules B6, B8)") {
+  std::vector<DataSet> steps;
+  std::vector<std::string> documents;
+  std::vector<std::string> objects;
+  for (int i = 0; i < 3; ++i) {
+    steps.push_back(web_test::scheduled_step(i));
+    objects.push_back(web_test::json(steps.back()));
+    std::string document;
+    REQUIRE(mapping::write_xml(steps.back(), document).ok());
+    documents.push_back(document);
+  }
+  const auto parts = [](const std::vector<std::string>& contents, const std::string& type) {
+    std::string body = "--b\r\n";
+    for (const std::string& content : contents) {
+      body += type + "\r\n" + content + "\r\n--b" + (&content == &contents.back() ? "--" : "\r\n");
+    }
+    return body;
+  };
+  const std::string xml = "Content-Type: application/dicom+xml\r\n";
+  const std::string json = "Content-Type: application/dicom+json; charset=utf-8\r\n";
+  const std::string related = "multipart/related; boundary=b; type=";
+  struct Row {
+    std::string type;
+    std::string body;
+    std::size_t results;
+  };
+  for (const Row& row : {
+           Row{"application/dicom+xml", documents[0], 1},
+           Row{"text/xml; charset=utf-8", documents[0], 1},
+           Row{"", documents[0], 1},
+           Row{related + "\"application/dicom+xml\"", parts(documents, xml), 3},
+           Row{related + "application/dicom+xml", parts(documents, ""), 3},
+           Row{related + "\"application/dicom+json\"", parts(objects, json), 3},
+           Row{related + "\"application/dicom+json\"",
+               parts({"[" + objects[0] + "," + objects[1] + "]", objects[2]}, json), 3},
+           Row{"multipart/related; boundary=\"b\"", parts({objects[0]}, json), 1},
+       }) {
+    CAPTURE(row.type, row.body);
+    Stage stage({answer(200, row.body, {{"Content-Type", row.type}})});
+    const Found found = search(*stage.agent);
+    CHECK(found.outcome.status == status::success);
+    REQUIRE(found.matches.size() == row.results);
+    for (std::size_t i = 0; i < row.results; ++i) CHECK(found.matches[i].data_set == steps[i]);
+  }
+  for (const Row& row : {
+           Row{"multipart/related", parts(documents, xml), 0},
+           Row{related + "\"text/html\"", parts({"<html/>"}, "Content-Type: text/html\r\n"), 0},
+           Row{related + "\"application/dicom+xml\"", parts({"<html/>"}, xml), 0},
+           Row{"multipart/related; boundary=c", parts(documents, xml), 0},
+           Row{"application/dicom+xml; charset=latin1", documents[0], 0},
+       }) {
+    CAPTURE(row.type, row.body);
+    Stage stage({answer(200, row.body, {{"Content-Type", row.type}})});
+    const Found found = search(*stage.agent);
+    CHECK(found.outcome.status == status::upstream_answer_unreadable);
+    CHECK(found.matches.empty());
+  }
+}
+
+TEST_CASE("An agent set to XML asks for XML and sends it") {
+  Stage stage({answer(204), answer(201), answer(404)},
+              [](UserAgentOptions& options) { options.xml = true; });
+  search(*stage.agent);
+  CHECK(stage.agent->create(uid, data_set(in_progress), patient()).status == status::success);
+  DataSet found;
+  stage.agent->retrieve(uid, {}, found, patient());
+  for (const Request& request : stage.server.requests()) {
+    CHECK(request.head.find("Accept: application/dicom+xml, multipart/related; "
+                            "type=\"application/dicom+xml\"\r\n") != std::string::npos);
+  }
+}
+
 TEST_CASE("Tags in lower case are read (rule D2)") {
   Stage stage({answer(200, R"([{"0020000d":{"vr":"UI","Value":["1.2.3"]}}])")});
   const Found found = search(*stage.agent);
@@ -503,7 +576,23 @@ TEST_CASE("An HTTP status of a Create is the DIMSE status that 2b gives") {
     const Outcome outcome = stage.agent->create(uid, data_set(in_progress), patient());
     CHECK(outcome.status == row.dimse);
     CHECK(outcome.how == Outcome::How::answered);
-    CHECK(stage.targets().size() == 1);
+    // A refused type is worth the other one; whatever else was refused is not sent again.
+    CHECK(stage.targets().size() == (row.http == 415 ? 2 : 1));
+  }
+}
+
+TEST_CASE("A type that is refused with 415 is replaced by the other one, once (2b, 3b)") {
+  for (const bool xml : {false, true}) {
+    CAPTURE(xml);
+    Stage stage({answer(415), answer(201)}, [=](UserAgentOptions& options) { options.xml = xml; });
+    CHECK(stage.agent->create(uid, data_set(in_progress), patient()).status == status::success);
+    const auto requests = stage.server.requests();
+    REQUIRE(requests.size() == 2);
+    const std::string type = "Content-Type: application/dicom+";
+    CHECK(requests[xml ? 1 : 0].head.find(type + "json\r\n") != std::string::npos);
+    CHECK(requests[xml ? 1 : 0].body == in_progress);
+    CHECK(requests[xml ? 0 : 1].head.find(type + "xml\r\n") != std::string::npos);
+    CHECK(mapping::read_xml(requests[xml ? 0 : 1].body).value() == data_set(in_progress));
   }
 }
 
@@ -970,8 +1059,12 @@ TEST_CASE("Web to web: a failed search stays a failed search") {
 }
 
 TEST_CASE("Web to web: Create, Update and Retrieve cross with their data sets and statuses") {
-  for (const bool update_path : {false, true}) {
-    BothEnds ends([&](UserAgentOptions& options) { options.update_path = update_path; });
+  for (const auto& [update_path, xml] :
+       {std::pair(false, false), std::pair(true, false), std::pair(false, true)}) {
+    BothEnds ends([path = update_path, in_xml = xml](UserAgentOptions& options) {
+      options.update_path = path;
+      options.xml = in_xml;
+    });
     UserAgent& agent = *ends.agent;
     const DataSet step = data_set(
         R"({"00100010":{"vr":"PN","Value":[{"Alphabetic":"M\u00fcller^J\u00fcrgen"}]},
