@@ -26,6 +26,7 @@ struct Modality {
   std::optional<mapping::CharacterSet> assume_character_set;  ///< of text that declares none
   /// Its own AE title becomes the Scheduled Station AE Title key where it sends none.
   bool station_filter = false;
+  bool replace_unencodable = false;  ///< as ScuOptions::replace_unencodable
 };
 
 struct ScpOptions {

@@ -32,7 +32,10 @@ mapping::Result<mapping::DataSet> ScpPeer::read(const Message& request) {
 
 mapping::WireWriteOptions ScpPeer::write_options() const {
   mapping::WireWriteOptions write_options;
-  if (modality != nullptr) write_options.configured = modality->character_set;
+  if (modality != nullptr) {
+    write_options.configured = modality->character_set;
+    if (modality->replace_unencodable) write_options.count_replaced = &replaced;
+  }
   write_options.used_by_peer = used_by_peer;
   return write_options;
 }
@@ -57,6 +60,14 @@ ScpTransaction::ScpTransaction(const ScpPeer& peer, std::string_view operation,
   context_.transaction = next_transaction_id();
   context_.deadline = begun_ + peer.options.transaction_timeout;
   context_.cancellation = cancellation;
+}
+
+ScpTransaction::~ScpTransaction() {
+  if (peer_.replaced == 0) return;
+  peer_.log(mapping::LogLevel::warn,
+            fmt::format("tx={} {}: {} characters replaced by question marks", context_.transaction,
+                        operation_, peer_.replaced));
+  peer_.replaced = 0;
 }
 
 void ScpTransaction::log(std::uint16_t status, std::optional<std::size_t> matches) const {

@@ -23,6 +23,9 @@ struct ScpPeer {
   /// The last set that the modality used, for answers where none is configured. rule G10
   std::optional<mapping::CharacterSet> used_by_peer;
 
+  /// Characters that became question marks in the responses of the transaction that runs.
+  mutable std::size_t replaced = 0;
+
   /// Reads the request's data set and remembers its character set.
   mapping::Result<mapping::DataSet> read(const Message& request);
   mapping::WireWriteOptions write_options() const;
@@ -56,6 +59,10 @@ class ScpTransaction {
  public:
   ScpTransaction(const ScpPeer& peer, std::string_view operation,
                  mapping::Cancellation* cancellation);
+  /// Logs how many characters its responses lost, where the modality's rules allow that.
+  ~ScpTransaction();
+  ScpTransaction(const ScpTransaction&) = delete;
+  ScpTransaction& operator=(const ScpTransaction&) = delete;
   const mapping::Context& context() const { return context_; }
   void log(std::uint16_t status, std::optional<std::size_t> matches = {}) const;
   /// Runs the service; what it throws becomes a failure of this status.

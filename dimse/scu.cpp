@@ -190,7 +190,21 @@ mapping::Result<std::string> Scu::Impl::encode(const Attempt& attempt,
                                                const DataSet& data_set) const {
   mapping::WireWriteOptions write;
   write.configured = options_.character_set;
-  return mapping::write_data_set(data_set, attempt.presentation.transfer_syntax, write);
+  const bool mpps =
+      attempt.transaction == Transaction::create || attempt.transaction == Transaction::update;
+  if (mpps) {  // the same set through N-CREATE and every N-SET: rule F25
+    write.configured = write.configured.value_or(mapping::CharacterSet::utf_8());
+    write.declare_always = true;
+  }
+  std::size_t replaced = 0;
+  if (options_.replace_unencodable) write.count_replaced = &replaced;
+  auto written = mapping::write_data_set(data_set, attempt.presentation.transfer_syntax, write);
+  if (replaced > 0) {
+    log_(mapping::LogLevel::warn,
+         fmt::format("tx={} {}: {} characters replaced by question marks",
+                     attempt.context.transaction, options_.ae_title, replaced));
+  }
+  return written;
 }
 
 std::optional<Outcome> Scu::Impl::send(Attempt& attempt, std::string_view data_set) {

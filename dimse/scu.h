@@ -23,7 +23,11 @@ struct ScuOptions {
   std::size_t max_associations = 8;
   bool reuse_associations = true;
   std::chrono::milliseconds idle_release{30'000};
-  std::optional<mapping::CharacterSet> character_set;  ///< to send; none = the smallest that holds
+  /// To send. None: the smallest that holds the text; for an MPPS, ISO_IR 192 (rule F25).
+  std::optional<mapping::CharacterSet> character_set;
+  /// Question marks for what character_set does not hold, logged with their number, instead of
+  /// refusing the operation (rule G11).
+  bool replace_unencodable = false;
   std::optional<mapping::CharacterSet> assume_character_set;  ///< of answers that declare none
   std::chrono::milliseconds acse_timeout{5'000};    ///< to connect, and again for A-ASSOCIATE-AC
   std::chrono::milliseconds dimse_timeout{30'000};  ///< for each response, and to send

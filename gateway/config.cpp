@@ -136,6 +136,11 @@ Key character_set(std::string name, std::optional<mapping::CharacterSet>& target
           }};
 }
 
+Key unencodable_text(bool& replace) {
+  return choice<bool>("unencodable_text", "refuse", {{"refuse", false}, {"replace", true}},
+                      [&replace](bool meaning) { replace = meaning; });
+}
+
 std::vector<std::string> split_names(std::string_view value) {
   std::vector<std::string> names;
   while (!value.empty()) {
@@ -292,6 +297,7 @@ Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::strin
       yes_no("reuse_associations", "yes", scu.reuse_associations),
       seconds("idle_release_seconds", "30", scu.idle_release),
       character_set("character_set", scu.character_set),
+      unencodable_text(scu.replace_unencodable),
       character_set("assume_character_set", scu.assume_character_set),
       seconds("acse_timeout_seconds", "5", scu.acse_timeout),
       seconds("dimse_timeout_seconds", "30", scu.dimse_timeout),
@@ -344,6 +350,7 @@ Keys modality_keys(dimse::Modality& modality, ModalityRoute& route) {
       backend_name("mpps", "the name of a [backend …]; without this key as in [dimse]", route.mpps),
       delivery(),
       character_set("character_set", modality.character_set),
+      unencodable_text(modality.replace_unencodable),
       character_set("assume_character_set", modality.assume_character_set),
       yes_no("station_filter", "no", modality.station_filter),
   };

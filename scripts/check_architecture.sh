@@ -12,7 +12,7 @@ cd "$root"
 if [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$root" ]; then
   mapfile -t files < <(git ls-files --cached --others --exclude-standard)
 else
-  mapfile -t files < <(find . -type f -not -path './build*' -not -path '*/node_modules/*' -printf '%P\n')
+  mapfile -t files < <(find . -type f -not -path './.git/*' -not -path './build*' -not -path '*/node_modules/*' -printf '%P\n')
 fi
 
 existing=()

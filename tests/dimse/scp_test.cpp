@@ -318,6 +318,27 @@ TEST_CASE("Text that the modality's set does not hold ends the search in C004 (A
   CHECK(ended);
 }
 
+TEST_CASE("Where the modality's rules say so, such text is replaced, counted and logged (G11)") {
+  dimse::ScpOptions options;
+  dimse::Modality modality;
+  modality.ae_title = "CT1";
+  modality.character_set = mapping::CharacterSet::parse("ISO_IR 100").value();
+  modality.replace_unencodable = true;
+  options.modalities = {modality};
+  Front front(options);
+  front.services.on_search = [&](const auto&, const auto& on_match, const auto&) {
+    on_match({item("A2", "\u738b^M\u00fcller")});
+    return Outcome::answered(status::success);
+  };
+  LibraryScu scu(front.port);
+  std::uint16_t final_status = 1;
+  const auto matches = scu.find(*library_identifier(), final_status);
+  REQUIRE(matches.size() == 1);
+  CHECK(final_status == 0);
+  CHECK(text(*matches[0], DCM_PatientName) == "?^M\xFCller");
+  CHECK(eventually([&] { return front.lines.hold("1 characters replaced"); }));
+}
+
 TEST_CASE("Stopping ends idle associations at once and lets a running operation finish") {
   const auto descriptors = open_descriptors();
   const auto running = threads();

@@ -160,6 +160,18 @@ TEST_CASE("The configured set is sent, and text that it does not hold is refused
   CHECK(scu.associations() == 1);
 }
 
+TEST_CASE("Text is replaced by question marks where the configuration says so (G11)") {
+  Front front;
+  auto options = options_for(front.port);
+  options.character_set = mapping::CharacterSet::parse("ISO_IR 100").value();
+  options.replace_unencodable = true;
+  std::string logged;
+  dimse::Scu scu(options, [&](mapping::LogLevel, std::string_view line) { logged += line; });
+  CHECK(scu.create(uid("1.2.4"), mpps("IN PROGRESS", "\u738b^M\u00fcller"), context()).good());
+  CHECK(front.services.stored("1.2.4") == mpps("IN PROGRESS", "?^M\u00fcller"));
+  CHECK(logged.find("1 characters replaced by question marks") != std::string::npos);
+}
+
 TEST_CASE("A full page sends one C-CANCEL, and the association is used again (rule F11)") {
   Front front;
   std::atomic<int> cancelled{0};

@@ -307,10 +307,13 @@ describe('character sets of performed steps', () => {
     });
   }
 
-  test('ASCII text is sent without a character set (G10)', async () => {
-    const list = elements('ISO_IR 100', 'DOE^JANE');
-    assert.equal((await send(through, nCreate(newUid(), list, 'latin1'))).status, 0);
-    assert.equal(ris.register.received.at(-1).dataSet['00080005'], undefined);
+  test('N-CREATE and N-SET of one step name the same character set, ASCII or not (F25)', async () => {
+    const uid = newUid();
+    assert.equal((await send(through, nCreate(uid, elements('ISO_IR 100', 'DOE^JANE'), 'latin1'))).status, 0);
+    assert.equal(ris.register.received.at(-1).dataSet['00080005'].value, 'ISO_IR 192');
+    const list = [[0x00080005, 'CS', 'ISO_IR 100'], [0x00400254, 'LO', 'Schädel']];
+    assert.equal((await send(through, nSet(uid, list, 'latin1'))).status, 0);
+    assert.equal(ris.register.received.at(-1).dataSet['00080005'].value, 'ISO_IR 192');
   });
 });
 
