@@ -18,6 +18,7 @@ namespace {
 struct Key {
   Vr vr = Vr::UN;
   bool always_returned = false;  ///< type 1, 1C, 2 or 2C (rule A13)
+  bool type_2 = false;           ///< is there, if only empty
   std::map<Tag, Key> item;       ///< keys inside a sequence
 };
 using KeyMap = std::map<Tag, Key>;
@@ -37,6 +38,7 @@ KeyMap make_worklist_keys() {
     Key& key = (*level)[path.value().back()];
     key.vr = row.vr;
     key.always_returned = row.return_key.starts_with('1') || row.return_key.starts_with('2');
+    key.type_2 = row.return_key == "2";
   }
   return keys;
 }
@@ -120,35 +122,55 @@ bool returned_unasked(const Element& element) {
                               element.tag == hl7_structured_document_reference_sequence);
 }
 
-void prune(DataSetView match, DataSetView identifier, bool root, DataSetBuilder& builder);
+/// level: the keys of Table K.6-1 at this place; null where the table does not reach.
+void prune(DataSetView match, DataSetView identifier, const KeyMap* level, bool root,
+           DataSetBuilder& builder);
 
-void prune_element(const Element& element, const Element& key, DataSetBuilder& builder) {
+const Key* find_key(const KeyMap* level, Tag tag) {
+  if (level == nullptr) return nullptr;
+  const auto key = level->find(tag);
+  return key == level->end() ? nullptr : &key->second;
+}
+
+void prune_element(const Element& element, const Element& key, const KeyMap* level,
+                   DataSetBuilder& builder) {
   const bool whole = key.vr != Vr::SQ || element.vr != Vr::SQ || key.items().size() != 1 ||
                      (*key.items().begin()).empty();
   if (whole) {
     builder.add(element);
     return;
   }
+  const Key* const known = find_key(level, element.tag);
   builder.begin_sequence(element.tag);
   for (const DataSetView item : element.items()) {
     builder.begin_item();
-    prune(item, *key.items().begin(), false, builder);
+    prune(item, *key.items().begin(), known == nullptr ? nullptr : &known->item, false, builder);
     builder.end_item();
   }
   builder.end_sequence();
 }
 
-void prune(DataSetView match, DataSetView identifier, bool root, DataSetBuilder& builder) {
+/// A key of type 2 that the match lacks: some servers leave empty attributes out of their JSON, and
+/// a modality may rely on their being there (rule F8).
+void complete(const Element& key, const KeyMap* level, DataSetBuilder& builder) {
+  const Key* const known = find_key(level, key.tag);
+  if (known != nullptr && known->type_2) builder.add(key.tag, known->vr, {});
+}
+
+void prune(DataSetView match, DataSetView identifier, const KeyMap* level, bool root,
+           DataSetBuilder& builder) {
   auto key = identifier.begin();
   const auto end = identifier.end();
   for (const Element& element : match) {
-    while (key != end && key->tag < element.tag) ++key;
+    for (; key != end && key->tag < element.tag; ++key) complete(*key, level, builder);
     if (key != end && key->tag == element.tag) {
-      prune_element(element, *key, builder);
+      prune_element(element, *key, level, builder);
+      ++key;
     } else if (root && returned_unasked(element)) {
       builder.add(element);
     }
   }
+  for (; key != end; ++key) complete(*key, level, builder);
 }
 
 /// The attributes that a list of paths names; no children = the whole attribute.
@@ -187,7 +209,7 @@ DataSet with_all_return_keys(DataSetView identifier) {
 
 DataSet prune_to_identifier(DataSetView match, DataSetView identifier) {
   DataSetBuilder builder;
-  prune(match, identifier, true, builder);
+  prune(match, identifier, &worklist_keys(), true, builder);
   return built(builder, match);
 }
 

@@ -18,7 +18,8 @@ DataSet with_default_return_keys(DataSetView identifier);
 DataSet with_all_return_keys(DataSetView identifier);
 
 /// The match reduced to the keys of the identifier at every nesting level (rules A13, F8). A
-/// sequence key without items, or whose item is empty, keeps the whole sequence.
+/// sequence key without items, or whose item is empty, keeps the whole sequence. Keys of return
+/// type 2 that the match lacks are there with zero length.
 DataSet prune_to_identifier(DataSetView match, DataSetView identifier);
 
 /// One data set for each item of the Scheduled Procedure Step Sequence, with the root attributes

@@ -180,7 +180,7 @@ TEST_CASE("An answer is pruned to the keys of the identifier at every level (A13
       {make([](DataSetBuilder& b) { b.add(tags::PatientID, Vr::LO, ""); }), "00100020=1",
        "only what was asked"},
       {make([](DataSetBuilder& b) {
-         b.add(tags::AccessionNumber, Vr::SH, "").add(tags::PatientName, Vr::PN, "DOE*");
+         b.add(tags::PatientName, Vr::PN, "DOE*").add(Tag(0x0010, 0x1020), Vr::DS, "");
        }),
        "00100010=DOE^JANE", "what is not there is not made up"},
       {key([](DataSetBuilder& b) { b.add(tags::Modality, Vr::CS, ""); }),
@@ -213,6 +213,24 @@ TEST_CASE("An answer is pruned to the keys of the identifier at every level (A13
     CHECK(prune_to_identifier(pruned, row.identifier) == pruned);
   }
   CHECK(prune_to_identifier(match, match) == match);
+}
+
+TEST_CASE("A key of return type 2 that a server left out comes back empty, no other does (F8)") {
+  const DataSet identifier = make([](DataSetBuilder& b) {
+    b.add(tags::AccessionNumber, Vr::SH, "");  // type 2
+    b.add(tags::PatientName, Vr::PN, "");      // type 1
+    b.add(Tag(0x0010, 0x1020), Vr::DS, "");    // type 3
+    b.begin_sequence(steps).begin_item();
+    b.add(tags::Modality, Vr::CS, "");       // type 1
+    b.add(Tag(0x0040, 0x0006), Vr::PN, "");  // type 2
+    b.end_item().end_sequence();
+  });
+  const DataSet match = make([](DataSetBuilder& b) {
+    b.begin_sequence(steps).begin_item().add(tags::Modality, Vr::CS, "MR").end_item();
+    b.end_sequence();
+  });
+  CHECK(dump(prune_to_identifier(match, identifier)) ==
+        "00080050 00400100[{00080060=MR 00400006}]");
 }
 
 TEST_CASE("Time zone and referenced documents stay in an answer unasked, at the root (F8)") {
