@@ -289,6 +289,7 @@ Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::strin
   return {
       kind_key(kind),
       yes_no("verify_matches", "no", backend.verify_matches),
+      yes_no("combined_date_time", "yes", backend.combined_date_time),
       required(ae_title("ae_title", "", scu.ae_title)),
       required(text("host", "", scu.host)),
       port("port", "104", scu.port, false),
@@ -323,6 +324,7 @@ Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& bac
   return {
       kind_key(kind),
       yes_no("verify_matches", "no", backend.verify_matches),
+      yes_no("combined_date_time", "yes", backend.combined_date_time),
       required(base_uri(agent.base_uri)),
       choice<bool>("media_type", "json", {{"json", false}, {"xml", true}},
                    [&agent](bool xml) { agent.xml = xml; }),

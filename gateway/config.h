@@ -31,7 +31,8 @@ struct Route {
 /// One [backend …].
 struct BackendConfig {
   std::variant<dimse::ScuOptions, web::UserAgentOptions> options;
-  bool verify_matches = false;  ///< VerifiedWorklist
+  bool verify_matches = false;     ///< VerifiedWorklist
+  bool combined_date_time = true;  ///< VerifiedWorklist::Options
 };
 
 /// One [modality …]: only what routing needs; the rest is in ScpOptions::modalities.

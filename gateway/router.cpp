@@ -16,8 +16,10 @@ Router::Router(const Config& config, const mapping::Log& log) : log_(log) {
     } else {
       own(web::UserAgent::make(std::get<web::UserAgentOptions>(options.options), log).value());
     }
-    if (options.verify_matches) {
-      backend.verified = std::make_unique<VerifiedWorklist>(*backend.worklist, name, log);
+    if (options.verify_matches || !options.combined_date_time) {
+      const VerifiedWorklist::Options verify{.combined_date_time = options.combined_date_time,
+                                             .log_dropped = options.verify_matches};
+      backend.verified = std::make_unique<VerifiedWorklist>(*backend.worklist, name, verify, log);
       backend.worklist = backend.verified.get();
     }
     backends_.emplace(name, std::move(backend));

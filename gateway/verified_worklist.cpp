@@ -9,16 +9,19 @@
 namespace gateway {
 
 VerifiedWorklist::VerifiedWorklist(mapping::WorklistService& inner, std::string backend,
-                                   mapping::Log log)
-    : inner_(inner), backend_(std::move(backend)), log_(std::move(log)) {}
+                                   Options options, mapping::Log log)
+    : inner_(inner), backend_(std::move(backend)), options_(options), log_(std::move(log)) {}
 
 mapping::Outcome VerifiedWorklist::search(const mapping::Search& search,
                                           const mapping::OnMatch& on_match,
                                           const mapping::Context& context) {
   const mapping::Matcher matcher(search);
+  mapping::Search asked = search;
+  if (!options_.combined_date_time)
+    asked.identifier = mapping::without_period_times(search.identifier);
   std::uint64_t dropped = 0;
   const auto outcome = inner_.search(
-      search,
+      asked,
       [&](mapping::Match&& match) {
         for (mapping::DataSet& step : mapping::split_scheduled_procedure_steps(match.data_set)) {
           if (!matcher.matches(step)) {
@@ -32,6 +35,7 @@ mapping::Outcome VerifiedWorklist::search(const mapping::Search& search,
       context);
   if (dropped > 0) {
     dropped_ += dropped;
+    if (!options_.log_dropped) return outcome;
     log_(mapping::LogLevel::warn,
          fmt::format("tx={} {}: {} answers did not match the search and were dropped",
                      context.transaction, backend_, dropped));

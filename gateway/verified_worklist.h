@@ -1,5 +1,6 @@
 // Checks again that what a backend answers matches what was asked: a decorator for backends that
-// are known to answer too much (verify_matches = yes).
+// are known to answer too much (verify_matches = yes), or that cannot match a period of date and
+// time (combined_date_time = no).
 #pragma once
 
 #include <atomic>
@@ -15,8 +16,15 @@ namespace gateway {
 /// with several steps in one sequence is handed on step by step, those that match.
 class VerifiedWorklist : public mapping::WorklistService {
  public:
+  struct Options {
+    /// False: of a period of start date and time the backend is asked for the dates only, and the
+    /// times are matched here. PS3.18, 8.3.4.1.1; rules F4, A24.
+    bool combined_date_time = true;
+    bool log_dropped = true;  ///< false: answers outside the period are no news
+  };
   /// inner outlives this. backend: its name in the configuration.
-  VerifiedWorklist(mapping::WorklistService& inner, std::string backend, mapping::Log log);
+  VerifiedWorklist(mapping::WorklistService& inner, std::string backend, Options options,
+                   mapping::Log log);
   mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                           const mapping::Context& context) override;
 
@@ -26,6 +34,7 @@ class VerifiedWorklist : public mapping::WorklistService {
  private:
   mapping::WorklistService& inner_;
   const std::string backend_;
+  const Options options_;
   const mapping::Log log_;
   std::atomic<std::uint64_t> dropped_{0};
 };

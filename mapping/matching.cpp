@@ -161,11 +161,8 @@ Matcher::Key Matcher::Key::of(const Element& element) {
 
 // Both keys of the start as one period, where both are ranges. rule F4
 std::optional<Matcher::Key> Matcher::Key::period(DataSetView item) {
-  const auto date = item.find(tags::ScheduledProcedureStepStartDate);
-  const auto time = item.find(tags::ScheduledProcedureStepStartTime);
-  if (!date || !time || date->vr != Vr::DA || time->vr != Vr::TM) return std::nullopt;
-  const auto dates = read_time_range(Vr::DA, date->text());
-  const auto times = read_time_range(Vr::TM, time->text());
+  const auto dates = read_time_range(Vr::DA, item.text(tags::ScheduledProcedureStepStartDate));
+  const auto times = read_time_range(Vr::TM, item.text(tags::ScheduledProcedureStepStartTime));
   if (!dates || !times) return std::nullopt;
   const TimeRange open;
   Key key;
@@ -289,6 +286,24 @@ bool Matcher::Key::matches_name(std::string_view value) const {
     }
   }
   return false;
+}
+
+DataSet without_period_times(DataSetView identifier) {
+  DataSetBuilder builder;
+  const bool period =
+      read_time_range(Vr::DA, identifier.text(tags::ScheduledProcedureStepStartDate)) &&
+      read_time_range(Vr::TM, identifier.text(tags::ScheduledProcedureStepStartTime));
+  for (const Element& element : identifier) {
+    if (period && element.tag == tags::ScheduledProcedureStepStartTime) {
+      builder.add(element.tag, element.vr, {});
+    } else if (element.vr == Vr::SQ && element.items().size() == 1) {
+      const DataSet item = without_period_times(*element.items().begin());
+      builder.begin_sequence(element.tag).add_item(item).end_sequence();
+    } else {
+      builder.add(element);
+    }
+  }
+  return builder.build().value();  // it was a data set: nothing can fail
 }
 
 }  // namespace mapping

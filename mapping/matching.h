@@ -47,4 +47,8 @@ class Matcher {
   Keys keys_;  ///< ascending by tag, only those that can fail
 };
 
+/// The identifier with the start time as a return key where start date and time are one period
+/// (rule F4): for SCPs that would match the times of every day by themselves. Rule A24.
+DataSet without_period_times(DataSetView identifier);
+
 }  // namespace mapping

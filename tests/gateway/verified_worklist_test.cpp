@@ -16,8 +16,10 @@ mapping::DataSet from(const char* json) { return mapping::read_json(json).value(
 // Answers everything, whatever was asked.
 struct Careless : mapping::WorklistService {
   std::vector<mapping::DataSet> answers;
-  mapping::Outcome search(const mapping::Search&, const mapping::OnMatch& on_match,
+  mapping::DataSet asked;
+  mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                           const mapping::Context&) override {
+    asked = search.identifier;
     for (const auto& answer : answers) {
       if (!on_match({answer, true})) break;
     }
@@ -39,8 +41,9 @@ TEST_CASE("of a backend that answers too much, only what matches comes through")
            R"({"00080060":{"vr":"CS","Value":["CT"]}},{"00080060":{"vr":"CS","Value":["MR"]}}]}})"),
   };
   std::vector<std::string> lines;
-  VerifiedWorklist verified(
-      backend, "ris", [&](mapping::LogLevel, std::string_view line) { lines.emplace_back(line); });
+  VerifiedWorklist verified(backend, "ris", {}, [&](mapping::LogLevel, std::string_view line) {
+    lines.emplace_back(line);
+  });
   mapping::Search search;
   search.identifier = from(
       R"({"00100020":{"vr":"LO"},"00400100":{"vr":"SQ","Value":[{"00080060":{"vr":"CS","Value":["MR"]}}]}})");
@@ -59,4 +62,36 @@ TEST_CASE("of a backend that answers too much, only what matches comes through")
   CHECK(verified.dropped() == 2);
   CHECK(lines ==
         std::vector<std::string>{"tx=7 ris: 2 answers did not match the search and were dropped"});
+}
+
+TEST_CASE(
+    "a backend that cannot match a period is asked for its dates, times are matched here (A24)") {
+  const auto step = [](const std::string& date, const std::string& time) {
+    return mapping::read_json(
+               R"({"00400100":{"vr":"SQ","Value":[{"00400002":{"vr":"DA","Value":[")" + date +
+               R"("]},"00400003":{"vr":"TM","Value":[")" + time + R"("]}}]}})")
+        .value();
+  };
+  Careless backend;
+  backend.answers = {step("20260705", "0900"), step("20260706", "0300"), step("20260707", "1900")};
+  VerifiedWorklist verified(backend, "ris", {.combined_date_time = false, .log_dropped = false},
+                            [](mapping::LogLevel, std::string_view) { FAIL("nothing to log"); });
+  mapping::Search search;
+  search.identifier = step("20260705-20260707", "1000-1800");
+  std::vector<mapping::DataSet> found;
+  const auto take = [&](mapping::Match&& match) {
+    found.push_back(std::move(match.data_set));
+    return true;
+  };
+  CHECK(verified.search(search, take, {}).good());
+  CHECK(found == std::vector<mapping::DataSet>{step("20260706", "0300")});
+  const auto asked =
+      *backend.asked.view().first_item(mapping::tags::ScheduledProcedureStepSequence);
+  CHECK(asked.text(mapping::tags::ScheduledProcedureStepStartDate) == "20260705-20260707");
+  REQUIRE(asked.find(mapping::tags::ScheduledProcedureStepStartTime));
+  CHECK(asked.text(mapping::tags::ScheduledProcedureStepStartTime).empty());
+
+  search.identifier = step("20260705", "1000-1800");  // a day is no period: passed on as it is
+  (void)verified.search(search, take, {});
+  CHECK(backend.asked == search.identifier);
 }

@@ -137,7 +137,7 @@ TEST_CASE("values of 0008,0005 are told apart: alone, extended, empty, none (G1 
   }
 }
 
-TEST_CASE("bytes that stand for nothing are not decoded, and nothing is left behind (G8)") {
+TEST_CASE("bytes that stand for nothing are not decoded, and nothing is left behind (G8, G9)") {
   const std::pair<const char*, std::string> rows[] = {
       {"", "M\xFCller"},                         // 8 bits in the default repertoire
       {"ISO_IR 192", "M\xFCller"},               // no UTF-8

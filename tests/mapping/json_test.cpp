@@ -65,7 +65,7 @@ TEST_CASE("what the rules tolerate is read as what it means") {
       {R"({"00100010":{"vr":"PN","Value":[{}]}})", R"({"00100010":{"vr":"PN"}})"},
       {R"({"00100010":{"vr":"PN","Value":[{"Alphabetic":"Doe^^^"}]}})",
        R"({"00100010":{"vr":"PN","Value":[{"Alphabetic":"Doe"}]}})"},
-      {R"({"00081110":{"vr":"SQ","Value":[null,{}]}})",
+      {R"({"00081110":{"vr":"SQ","Value":[null,{}]}})",  // D12
        R"({"00081110":{"vr":"SQ","Value":[{},{}]}})"},
       {R"({"00080005":{"vr":"CS","Value":["ISO_IR 100"]},"00100000":{"vr":"UL","Value":[8]}})",
        "{}"},  // D3, D17
@@ -96,6 +96,69 @@ TEST_CASE("numbers keep their text: IS, DS, SV, UV as number or string (D8)") {
        R"({"00280009":{"vr":"AT","Value":["0018106A"]}})"},  // D9
   };
   for (const auto& [in, out] : rows) CHECK(rewritten(in) == out);
+}
+
+TEST_CASE("every VR is written in the JSON type of Table F.2.3-1 (D7)") {
+  struct {
+    const char* vr;
+    const char* value;
+  } const rows[] = {
+      {"AE", R"("Value":["A"])"},
+      {"AS", R"("Value":["001Y"])"},
+      {"AT", R"("Value":["00100020"])"},
+      {"CS", R"("Value":["A"])"},
+      {"DA", R"("Value":["20261120"])"},
+      {"DS", R"("Value":[1.5])"},
+      {"DT", R"("Value":["2026"])"},
+      {"FD", R"("Value":[1.5])"},
+      {"FL", R"("Value":[1.5])"},
+      {"IS", R"("Value":[7])"},
+      {"LO", R"("Value":["1"])"},
+      {"LT", R"("Value":["1"])"},
+      {"OB", R"("InlineBinary":"AAE=")"},
+      {"OD", R"("InlineBinary":"AAAAAAAAAAA=")"},
+      {"OF", R"("InlineBinary":"AAAAAA==")"},
+      {"OL", R"("InlineBinary":"AAAAAA==")"},
+      {"OV", R"("InlineBinary":"AAAAAAAAAAA=")"},
+      {"OW", R"("InlineBinary":"AAE=")"},
+      {"PN", R"("Value":[{"Alphabetic":"A"}])"},
+      {"SH", R"("Value":["1"])"},
+      {"SL", R"("Value":[-7])"},
+      {"SQ", R"("Value":[{}])"},
+      {"SS", R"("Value":[-7])"},
+      {"ST", R"("Value":["1"])"},
+      {"SV", R"("Value":[-7])"},
+      {"TM", R"("Value":["12"])"},
+      {"UC", R"("Value":["1"])"},
+      {"UI", R"("Value":["1.2"])"},
+      {"UL", R"("Value":[7])"},
+      {"UN", R"("InlineBinary":"AAE=")"},
+      {"UR", R"("Value":["http://x"])"},
+      {"US", R"("Value":[7])"},
+      {"UT", R"("Value":["1"])"},
+      {"UV", R"("Value":[7])"},
+  };
+  CHECK(std::size(rows) == 34);
+  for (const auto& row : rows) {
+    const std::string json =
+        R"({"00090010":{"vr":")" + std::string(row.vr) + "\"," + row.value + "}}";
+    CHECK(rewritten(json) == json);
+  }
+}
+
+TEST_CASE("padding never shows in JSON, leading blanks stay (D16)") {
+  DataSetBuilder builder;
+  builder.add(tags::PatientID, Vr::LO, "odd").add(tags::StudyInstanceUID, Vr::UI, "1.2");
+  builder.add(Tag(0x0010, 0x4000), Vr::LT, "  indented");
+  CHECK(written(builder.build().value()) == R"({"00100020":{"vr":"LO","Value":["odd"]},)"
+                                            R"("00104000":{"vr":"LT","Value":["  indented"]},)"
+                                            R"("0020000D":{"vr":"UI","Value":["1.2"]}})");
+}
+
+TEST_CASE("private attributes keep their block and creator in JSON (D18)") {
+  const char* json = R"({"00290011":{"vr":"LO","Value":["ME"]},)"
+                     R"("00291101":{"vr":"SH","Value":["x"]}})";
+  CHECK(rewritten(json) == json);
 }
 
 TEST_CASE("0008,0005 stands in the JSON exactly where text is not ASCII (D17)") {

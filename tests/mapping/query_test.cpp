@@ -86,6 +86,8 @@ TEST_CASE("Match parameters become keys with a value, tag, keyword or mixed (A3,
        "00400100[{00080060=CT 00400008[{00080100=X 00080102=Y}]}]", "at any depth"},
       {"Modality=CT", "00080060=CT", "the root Modality is not moved (A5)"},
       {"PatientComments=x&00080050=A", "00080050=A 00104000=x", "outside K.6-1 too (A22)"},
+      {"PatientID=1", "00100020=1", "a match attribute is a key with a value, which returns (A11)"},
+      {"00400100.00080060=M*", "00400100[{00080060=M*}]", "a wildcard anywhere: the SCP's (A23)"},
       {"00080201=+0100&00100020=1", "00080201=+0100 00100020=1", "the zone of the request (A25)"},
   };
   for (const InOut& row : rows) {

@@ -81,7 +81,7 @@ TEST_CASE("person names have fifteen parts, empty ones are left out and read bac
   CHECK(read_xml(xml).value() == from_json(json));
 }
 
-TEST_CASE("values and items are ordered by number, left-out values are empty (E5)") {
+TEST_CASE("values and items are ordered by number, left-out values and items are empty (E5, E9)") {
   CHECK(as_json(R"(<DicomAttribute tag="00080008" vr="CS"><Value number="3">C</Value>)"
                 R"(<Value number="1">A</Value></DicomAttribute>)") ==
         R"({"00080008":{"vr":"CS","Value":["A",null,"C"]}})");
@@ -134,7 +134,7 @@ TEST_CASE("XML that the rules tolerate is read as what it means") {
                "<d:DicomAttribute tag=\"00100020\" vr=\"LO\"/></d:NativeDicomModel>"));
 }
 
-TEST_CASE("faults of XML name the attribute path and what was expected, never a value") {
+TEST_CASE("faults of XML name the attribute path and what was expected, never a value (E4)") {
   const std::pair<const char*, const char*> rows[] = {
       {R"(<DicomAttribute tag="PatientID" vr="LO"/>)",
        "data set: expected a DicomAttribute with a tag of eight hexadecimal digits"},
