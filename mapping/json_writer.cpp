@@ -38,8 +38,9 @@ bool survives_as_number(std::string_view text, bool fraction_allowed) {
 }
 
 // Delimiters without a name between them, which JSON has no form for but the empty value.
+constexpr std::string_view nothing_in_a_name("^= \0", 4);
 bool is_empty_name(std::string_view value) {
-  return value.find_first_not_of("^=") == std::string_view::npos;
+  return value.find_first_not_of(nothing_in_a_name) == std::string_view::npos;
 }
 
 class Writer {
@@ -131,7 +132,8 @@ class Writer {
       write_string(value);
   }
 
-  // rule D11: only component groups that are not empty, without trailing carets.
+  // rule D11: only component groups that are not empty, without trailing carets and what pads
+  // before them.
   void write_person_name(std::string_view value) {
     constexpr std::string_view groups[] = {"Alphabetic", "Ideographic", "Phonetic"};
     out_.push_back('{');
@@ -139,7 +141,7 @@ class Writer {
       const std::size_t end = group == groups[2] ? std::string_view::npos : value.find('=');
       std::string_view text = value.substr(0, end);
       value.remove_prefix(end == std::string_view::npos ? value.size() : end + 1);
-      while (text.ends_with('^')) text.remove_suffix(1);
+      text = text.substr(0, text.find_last_not_of(nothing_in_a_name) + 1);
       if (text.empty()) continue;
       out_.push_back('"');
       out_.append(group).append("\":");

@@ -155,6 +155,20 @@ TEST_CASE("padding never shows in JSON, leading blanks stay (D16)") {
                                             R"("0020000D":{"vr":"UI","Value":["1.2"]}})");
 }
 
+TEST_CASE("names end with their last character: no carets, no blanks before them (D11, D16)") {
+  for (const char* name : {"Doe^Jane", "Doe^Jane^^", "Doe^Jane ^ ^", "Doe^Jane^=^ =^"}) {
+    DataSetBuilder builder;
+    builder.add(tags::PatientName, Vr::PN, name);
+    CHECK(written(builder.build().value()) ==
+          R"({"00100010":{"vr":"PN","Value":[{"Alphabetic":"Doe^Jane"}]}})");
+  }
+  for (const char* name : {"^", "^^=^", " ^ "}) {
+    DataSetBuilder builder;
+    builder.add(tags::PatientName, Vr::PN, name);
+    CHECK(written(builder.build().value()) == R"({"00100010":{"vr":"PN"}})");
+  }
+}
+
 TEST_CASE("private attributes keep their block and creator in JSON (D18)") {
   const char* json = R"({"00290011":{"vr":"LO","Value":["ME"]},)"
                      R"("00291101":{"vr":"SH","Value":["x"]}})";
