@@ -136,14 +136,31 @@ Arrival Association::wait_for_more(Clock::time_point deadline, const ReceiveOpti
 Arrival Association::look() {
   if (ended_ == Arrival::nothing) {
     if (!transport_.output().empty()) transport_.flush_available();
-    const bool open = transport_.fill_available() == Status::ok;
-    take_pdus(max_waiting_messages);
-    // Nobody sends so many requests ahead: one behind the other is all that DIMSE has here (H7).
-    if (waiting_.size() >= max_waiting_messages) ended_ = Arrival::protocol_error;
-    if (!open && ended_ == Arrival::nothing) ended_ = Arrival::closed;
+    take_in();
   }
   if (ended_ != Arrival::nothing) return ended_;
   return waiting_.empty() ? Arrival::nothing : Arrival::message;
+}
+
+void Association::take_in() {
+  const bool open = transport_.fill_available() == Status::ok;
+  take_pdus(max_waiting_messages);
+  // Nobody sends so many requests ahead: one behind the other is all that DIMSE has here (H7).
+  if (waiting_.size() >= max_waiting_messages) ended_ = Arrival::protocol_error;
+  if (!open && ended_ == Arrival::nothing) ended_ = Arrival::closed;
+}
+
+std::optional<Message> Association::take_repeated(std::uint16_t message_id) {
+  if (ended_ == Arrival::nothing) take_in();
+  auto again = std::find_if(waiting_.begin(), waiting_.end(), [&](const Message& message) {
+    return message.command.is_request() && message.command.field != command_field::c_cancel_rq &&
+           message.command.message_id == message_id;
+  });
+  if (again == waiting_.end()) return std::nullopt;
+  auto message = std::move(*again);
+  waiting_.erase(again);
+  waiting_bytes_ -= message.data_set.size();
+  return message;
 }
 
 bool Association::take_cancel(std::uint16_t message_id) {

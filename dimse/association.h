@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -77,6 +78,9 @@ class Association {
   Arrival look();
   /// A C-CANCEL of this message has arrived. It is taken away.
   bool take_cancel(std::uint16_t message_id);
+  /// Takes in what has arrived, without sending anything, and takes away a request of this Message
+  /// ID: one that was sent while the first was not answered yet.
+  std::optional<Message> take_repeated(std::uint16_t message_id);
   /// A descriptor that becomes readable when look is worth a call.
   int descriptor() const { return transport_.descriptor(); }
 
@@ -109,6 +113,7 @@ class Association {
   enum class Phase { between, command, data_set };
   static constexpr std::size_t max_waiting_messages = 16;
 
+  void take_in();                      ///< what has arrived, without blocking
   void take_pdus(std::size_t enough);  ///< stops when so many messages wait
   Arrival take_pdu(std::uint8_t type, std::string_view body);
   Arrival take_pdvs(std::string_view body);

@@ -15,6 +15,7 @@
 #include <dcmtk/dcmnet/dcmlayer.h>
 #include <dcmtk/dcmnet/dcmtrans.h>
 #include <dcmtk/dcmnet/dul.h>
+#include <dcmtk/ofstd/ofstd.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
 
@@ -236,6 +237,18 @@ Negotiated read_parameters(T_ASC_Parameters* parameters, std::uint32_t max_pdu_b
     negotiated.contexts.push_back({context.presentationContextID, context.abstractSyntax, *syntax});
   }
   return negotiated;
+}
+
+void name_implementation(T_ASC_Parameters& parameters) {
+  auto& dul = parameters.DULparams;
+  for (auto* uid : {parameters.ourImplementationClassUID, dul.callingImplementationClassUID,
+                    dul.calledImplementationClassUID}) {
+    OFStandard::strlcpy(uid, implementation_class_uid.data(), sizeof(DIC_UI));
+  }
+  for (auto* name : {parameters.ourImplementationVersionName, dul.callingImplementationVersionName,
+                     dul.calledImplementationVersionName}) {
+    OFStandard::strlcpy(name, implementation_version_name.data(), sizeof(DIC_SH));
+  }
 }
 
 bool takes_too_little(const T_ASC_Parameters& parameters) {

@@ -50,6 +50,13 @@ std::string trimmed(std::string_view title);
 
 Negotiated read_parameters(T_ASC_Parameters* parameters, std::uint32_t max_pdu_bytes);
 
+/// Under which this program is known to its peers. PS3.7, D.3.3.2
+inline constexpr std::string_view implementation_class_uid =
+    "2.25.180354740498350953243325321135368477278";
+inline constexpr std::string_view implementation_version_name = "MODGATE_010";
+/// Puts both in place of DCMTK's own.
+void name_implementation(T_ASC_Parameters& parameters);
+
 /// Rule H6: never more than the peer takes; one that takes nothing cannot be spoken to.
 bool takes_too_little(const T_ASC_Parameters& parameters);
 

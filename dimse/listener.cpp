@@ -18,6 +18,7 @@ namespace dimse {
 namespace {
 
 constexpr int backlog = 512;
+constexpr std::size_t most_leaving = 64;  ///< evicted ones whose threads have not ended yet
 
 void signal_event(const Descriptor& event) {
   std::uint64_t one = 1;
@@ -126,7 +127,7 @@ bool Listener::accept_one() {
   }
   auto text = to_text(address);
   std::lock_guard lock(mutex_);
-  if (running_.size() >= options_.max_connections) {
+  if (!make_room()) {
     log_(mapping::LogLevel::warn,
          fmt::format("dimse: {}: closed, too many connections already", text));
     return true;
@@ -142,9 +143,30 @@ bool Listener::accept_one() {
   return true;
 }
 
+/// Whoever says nothing, or lingers after a refusal, must not keep others out. False: all are
+/// settled.
+bool Listener::make_room() {
+  std::size_t staying = 0;
+  auto oldest = running_.end();
+  for (auto served = running_.begin(); served != running_.end(); ++served) {
+    if (served->evicted) continue;
+    ++staying;
+    if (oldest == running_.end() && !served->settled) oldest = served;
+  }
+  if (staying < options_.max_connections) return true;
+  if (oldest == running_.end() || running_.size() - staying >= most_leaving) return false;
+  oldest->evicted = true;
+  ::shutdown(oldest->descriptor.get(), SHUT_RDWR);
+  return true;
+}
+
 void Listener::serve(ServedList::iterator served, const std::string& address) {
+  const auto settle = [&] {
+    std::lock_guard lock(mutex_);
+    served->settled = true;
+  };
   try {
-    serve_({served->descriptor.get(), address, stop_.get()});
+    serve_({served->descriptor.get(), address, stop_.get(), settle});
   } catch (const std::exception& error) {
     log_(mapping::LogLevel::error, fmt::format("dimse: {}: {}", address, error.what()));
   } catch (...) {

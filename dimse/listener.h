@@ -25,12 +25,15 @@ struct Connection {
   int descriptor = -1;
   std::string address;       ///< numeric; IPv4 in IPv6 as IPv4
   int stop_descriptor = -1;  ///< readable once the listener stops
+  /// To be called once the peer has shown who it is: until then the connection may be shut down to
+  /// make room for another.
+  std::function<void()> settle;
 };
 
 struct ListenerOptions {
   std::string bind = "0.0.0.0";  ///< numeric address
   std::uint16_t port = 0;
-  std::size_t max_connections = 232;  ///< more are closed at once
+  std::size_t max_connections = 232;  ///< for one more, the oldest unsettled one has to go
 };
 
 class Listener {
@@ -54,11 +57,14 @@ class Listener {
   struct Served {
     Descriptor descriptor;
     std::thread thread;
+    bool settled = false;  // guarded by mutex_
+    bool evicted = false;  // guarded by mutex_
   };
   using ServedList = std::list<Served>;
 
   void accept_until_stopped();
   bool accept_one();
+  bool make_room();  // with mutex_ held
   void serve(ServedList::iterator served, const std::string& address);
   void join_finished();
 
@@ -72,7 +78,7 @@ class Listener {
 
   std::mutex mutex_;
   std::condition_variable finished_one_;
-  ServedList running_;   // guarded by mutex_
+  ServedList running_;   // guarded by mutex_; in order of arrival
   ServedList finished_;  // guarded by mutex_
 };
 

@@ -141,6 +141,7 @@ AcceptResult accept_by_library(Transport& transport, std::uint32_t max_pdu_bytes
     transport.flush(deadline);
     return failed(Kind::rejected, decision.why);
   }
+  name_implementation(*parameters);
   condition = answer_contexts(parameters, decision.abstract_syntaxes);
   if (condition.good()) condition = ASC_acknowledgeAssociation(association.get());
   if (condition.bad()) return failed(Kind::failed, condition.text());

@@ -18,6 +18,7 @@ namespace {
 using mapping::NetworkEvent;
 
 OFCondition propose(T_ASC_Parameters* parameters, const ProposedAssociation& proposed) {
+  name_implementation(*parameters);
   OFCondition condition = ASC_setAPTitles(parameters, proposed.calling_ae_title.c_str(),
                                           proposed.called_ae_title.c_str(), nullptr);
   if (condition.good()) {

@@ -14,6 +14,7 @@
 #include "dimse/listener.h"
 #include "dimse/mpps_scp.h"
 #include "dimse/negotiation.h"
+#include "dimse/places.h"
 #include "dimse/scp_peer.h"
 #include "dimse/worklist_scp.h"
 #include "mapping/uids.h"
@@ -106,6 +107,7 @@ class Scp::Impl {
       : options_(std::move(options)),
         router_(std::move(router)),
         log_(log ? std::move(log) : [](LogLevel, std::string_view) {}),
+        places_(options_.max_associations, options_.max_associations_per_ae),
         listener_(
             {options_.bind, options_.port, options_.max_associations + spare_connections},
             [this](const Connection& connection) { serve(connection); }, log_) {}
@@ -115,31 +117,9 @@ class Scp::Impl {
     stopping_ = true;
     listener_.stop(grace);
   }
-  std::size_t associations() const { return associations_; }
+  std::size_t associations() const { return places_.taken(); }
 
  private:
-  /// A place among max_associations, taken when an association request has arrived whole.
-  class Place {
-   public:
-    explicit Place(std::atomic<std::size_t>& taken) : taken_(taken) {}
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
-    ~Place() { leave(); }
-    bool take(std::size_t most) {
-      held_ = ++taken_ <= most;
-      if (!held_) --taken_;
-      return held_;
-    }
-    void leave() {
-      if (held_) --taken_;
-      held_ = false;
-    }
-
-   private:
-    std::atomic<std::size_t>& taken_;
-    bool held_ = false;
-  };
-
   /// What is known of a caller once its request was judged.
   struct Admission {
     mapping::Caller caller;
@@ -159,7 +139,7 @@ class Scp::Impl {
   const ScpOptions options_;
   const mapping::Router router_;
   const mapping::Log log_;
-  std::atomic<std::size_t> associations_{0};
+  Places places_;
   std::atomic<bool> stopping_{false};
   Listener listener_;  // last: its threads use what stands above
 };
@@ -188,7 +168,7 @@ std::optional<Decision> Scp::Impl::check_caller(const AssociationRequest& reques
 Decision Scp::Impl::decide(const AssociationRequest& request, Admission& admission) const {
   admission.caller.name = request.calling_ae_title;
   if (auto refusal = check_caller(request, admission)) return *refusal;
-  if (stopping_ || !admission.place.take(options_.max_associations)) {
+  if (stopping_ || !admission.place.take(request.calling_ae_title)) {
     return {rejection::local_limit_exceeded, "too many associations", {}};
   }
   admission.services = router_(admission.caller);
@@ -216,10 +196,8 @@ void Scp::Impl::serve(const Connection& connection) {
   Transport transport(connection.descriptor);
   transport.set_write_timeout(options_.dimse_timeout);
   if (transport.wait(deadline, connection.stop_descriptor) == Transport::Wait::beside) return;
-  Admission admission{{mapping::Caller::Protocol::dimse, {}, connection.address},
-                      nullptr,
-                      {},
-                      Place(associations_)};
+  Admission admission{
+      {mapping::Caller::Protocol::dimse, {}, connection.address}, nullptr, {}, Place(places_)};
   auto accepted = accept_association(
       transport, options_.max_pdu_bytes, deadline,
       [&](const AssociationRequest& request) { return decide(request, admission); });
@@ -228,6 +206,7 @@ void Scp::Impl::serve(const Connection& connection) {
     admission.place.leave();
     return transport.close_gracefully(lingering);
   }
+  connection.settle();
   Association association(transport, std::move(accepted.negotiated),
                           {options_.max_data_set_bytes, options_.dimse_timeout});
   ScpPeer peer{association, options_, admission.modality, admission.services, admission.caller,
@@ -251,9 +230,9 @@ Arrival Scp::Impl::serve(ScpPeer& peer, int stop_descriptor) const {
         !request.command.message_id) {
       return Arrival::protocol_error;  // nothing to answer to
     }
-    if (!answer(peer, request) || peer.association.flush() != Transport::Status::ok) {
-      return Arrival::closed;
-    }
+    const bool answered = answer(peer, request);
+    if (peer.repeated_search) return Arrival::protocol_error;
+    if (!answered || peer.association.flush() != Transport::Status::ok) return Arrival::closed;
   }
   return Arrival::interrupted;
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "mapping/attribute_path.h"
 #include "mapping/character_set.h"
 #include "mapping/log.h"
 #include "mapping/result.h"
@@ -27,6 +28,8 @@ struct Modality {
   /// Its own AE title becomes the Scheduled Station AE Title key where it sends none.
   bool station_filter = false;
   bool replace_unencodable = false;  ///< as ScuOptions::replace_unencodable
+  /// Keys that it fills where it means "any": asked for, never matched.
+  std::vector<mapping::AttributePath> return_keys_only{};
 };
 
 struct ScpOptions {
@@ -37,6 +40,7 @@ struct ScpOptions {
   bool known_modalities_only = false;
   std::vector<Modality> modalities;
   std::size_t max_associations = 200;
+  std::size_t max_associations_per_ae = 0;  ///< of one calling AE title; 0 = as many as there are
   std::chrono::milliseconds acse_timeout{30'000};   ///< until the whole A-ASSOCIATE-RQ is here
   std::chrono::milliseconds dimse_timeout{60'000};  ///< for a message that has begun, and to send
   std::chrono::milliseconds idle_timeout{300'000};  ///< without a request

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <vector>
 
 namespace dimse {
 namespace {
@@ -42,7 +43,21 @@ mapping::WireWriteOptions ScpPeer::write_options() const {
 
 bool ScpPeer::respond(const Message& request, Command response, std::string_view data_set) {
   if (!data_set.empty()) response.data_set_type = Command::data_set_follows;
-  return association.send(request.context_id, response, data_set) == Transport::Status::ok;
+  auto sent = Transport::Status::ok;
+  const auto send = [&](std::uint8_t context, const Command& command, std::string_view bytes) {
+    if (sent == Transport::Status::ok) sent = association.send(context, command, bytes);
+  };
+  std::vector<Message> repeated;  // looked for before our answer can make the peer use the ID again
+  while (auto again = association.take_repeated(*request.command.message_id)) {
+    repeated.push_back(*std::move(again));
+  }
+  send(request.context_id, response, data_set);
+  for (const auto& again : repeated) {
+    repeated_search = repeated_search || again.command.field == command_field::c_find_rq;
+    const auto refusal = mapping::dimse_status::duplicate_invocation;
+    send(again.context_id, response_to(again.command, refusal), {});
+  }
+  return sent == Transport::Status::ok;
 }
 
 bool PeerCancellation::requested() {

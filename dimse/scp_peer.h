@@ -29,7 +29,12 @@ struct ScpPeer {
   /// Reads the request's data set and remembers its character set.
   mapping::Result<mapping::DataSet> read(const Message& request);
   mapping::WireWriteOptions write_options() const;
-  /// Appends a response. False: the connection is broken.
+  /// A C-FIND came with the Message ID of a request that was not answered yet: to be aborted, since
+  /// C-FIND has no status for it. mapping.md, 5b
+  bool repeated_search = false;
+
+  /// Appends the final response, and behind it 0210 to every request that reused its Message ID
+  /// meanwhile. False: the connection is broken.
   bool respond(const Message& request, Command response, std::string_view data_set = {});
 };
 

@@ -8,6 +8,7 @@
 
 #include "dimse/association_pool.h"
 #include "dimse/library.h"
+#include "dimse/settlement.h"
 #include "mapping/tags.h"
 #include "mapping/uids.h"
 #include "mapping/wire.h"
@@ -113,6 +114,9 @@ class Scu::Impl {
   /// N-CREATE, N-SET, N-GET, C-ECHO: one request, one response. data_set null: none is sent.
   Outcome ask(Transaction transaction, std::string_view sop_class, const Command& request,
               const DataSet* data_set, const Context& context, DataSet* found = nullptr);
+  /// For settlement.h. Everything that it is given outlives it.
+  LostRequest lost(Scu& scu, Outcome outcome, std::function<Outcome()> repeat,
+                   const mapping::Uid& mpps, const Context& context) const;
   std::size_t associations() const { return pool_.size(); }
 
  private:
@@ -362,6 +366,20 @@ Outcome Scu::Impl::ask_once(Attempt& attempt, const DataSet* data_set, DataSet* 
   return outcome;
 }
 
+LostRequest Scu::Impl::lost(Scu& scu, Outcome outcome, std::function<Outcome()> repeat,
+                            const mapping::Uid& mpps, const Context& context) const {
+  return {std::move(outcome), std::move(repeat),
+          [&](const mapping::AttributeList& attributes, DataSet& found) {
+            auto uncancelled = context;  // what was begun is finished
+            uncancelled.cancellation = nullptr;
+            return scu.retrieve(mpps, attributes, found, uncancelled);
+          },
+          [&](std::string_view what) {
+            log_(mapping::LogLevel::warn,
+                 fmt::format("tx={} {}: {}", context.transaction, options_.ae_title, what));
+          }};
+}
+
 /// The Attribute List of an N-GET. Four status words say "not all of it", and all four come with
 /// data (rule F28); 0106, a failure elsewhere, is told as 0107, the warning of PS3.7 for the same.
 Outcome Scu::Impl::take_found(const Attempt& attempt, const Message& response, Outcome outcome,
@@ -413,7 +431,12 @@ Outcome Scu::create(const mapping::Uid& mpps, const DataSet& attributes, const C
   request.affected_sop_class = uids::mpps;
   request.affected_sop_instance = mpps.text();
   request.data_set_type = Command::data_set_follows;
-  return impl_->ask(Transaction::create, uids::mpps, request, &attributes, context);
+  const auto send = [&] {
+    return impl_->ask(Transaction::create, uids::mpps, request, &attributes, context);
+  };
+  auto outcome = send();
+  if (outcome.how != Outcome::How::unknown) return outcome;
+  return settle_create(attributes, impl_->lost(*this, std::move(outcome), send, mpps, context));
 }
 
 Outcome Scu::update(const mapping::Uid& mpps, const DataSet& modifications,
@@ -423,7 +446,12 @@ Outcome Scu::update(const mapping::Uid& mpps, const DataSet& modifications,
   request.requested_sop_class = uids::mpps;  // rule F13
   request.requested_sop_instance = mpps.text();
   request.data_set_type = Command::data_set_follows;
-  return impl_->ask(Transaction::update, uids::mpps, request, &modifications, context);
+  const auto send = [&] {
+    return impl_->ask(Transaction::update, uids::mpps, request, &modifications, context);
+  };
+  auto outcome = send();
+  if (outcome.how != Outcome::How::unknown) return outcome;
+  return settle_update(modifications, impl_->lost(*this, std::move(outcome), send, mpps, context));
 }
 
 Outcome Scu::retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,

@@ -38,6 +38,7 @@ struct ScuOptions {
 /// Safe from any thread; a call holds one association as long as it lasts.
 /// Outcomes: unreachable if no association could be had (repeating is safe); unknown if the request
 /// was sent and no usable answer came; answered otherwise, with the SCP's status and its fields.
+/// Where the SCP offers N-GET, an N-CREATE or N-SET without an answer is settled (settlement.h).
 class Scu : public mapping::WorklistService, public mapping::MppsService {
  public:
   Scu(ScuOptions options, mapping::Log log);

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <span>
+
 #include "mapping/return_keys.h"
 #include "mapping/tags.h"
 #include "mapping/uids.h"
@@ -64,6 +66,45 @@ mapping::Result<DataSet> with_station_filter(const DataSet& identifier, std::str
   return mapping::with_default_return_keys(filtered.value());
 }
 
+/// The identifier with this key asked for and not matched. rest: of the path, never empty.
+void add_without_value(mapping::DataSetBuilder& builder, DataSetView identifier,
+                       std::span<const Tag> rest) {
+  for (const auto& element : identifier) {
+    if (element.tag != rest.front()) {
+      builder.add(element);
+    } else if (rest.size() == 1) {
+      builder.add(element.tag, element.vr, {});
+    } else {
+      builder.begin_sequence(element.tag);
+      for (auto item : element.items()) {
+        builder.begin_item();
+        add_without_value(builder, item, rest.subspan(1));
+        builder.end_item();
+      }
+      builder.end_sequence();
+    }
+  }
+}
+
+mapping::Result<DataSet> with_return_keys_only(DataSet identifier, const Modality& modality) {
+  for (const auto& path : modality.return_keys_only) {
+    mapping::DataSetBuilder builder;
+    add_without_value(builder, identifier, path);
+    auto universal = builder.build();
+    if (!universal) return universal;
+    identifier = std::move(universal).value();
+  }
+  return identifier;
+}
+
+/// What is asked of the service where the modality has rules of its own.
+mapping::Result<DataSet> adapted(DataSet identifier, const ScpPeer& peer) {
+  if (peer.modality == nullptr) return identifier;
+  auto universal = with_return_keys_only(std::move(identifier), *peer.modality);
+  if (!universal || !peer.modality->station_filter) return universal;
+  return with_station_filter(universal.value(), peer.caller.name);
+}
+
 Outcome refuse(const mapping::Fault& fault) {
   const bool set = fault.kind == mapping::Fault::Kind::character_set;
   return Outcome::local(
@@ -81,6 +122,7 @@ class Responses {
         context_(*peer.association.context(request.context_id)),
         identifier_(identifier),
         cancellation_(cancellation),
+        write_options_(peer.write_options()),
         pending_(response_to(request.command, status::pending)) {
     pending_.affected_sop_class = mapping::uids::modality_worklist_find;
     pending_.data_set_type = Command::data_set_follows;
@@ -102,6 +144,7 @@ class Responses {
   const PresentationContext& context_;
   const DataSet& identifier_;
   PeerCancellation& cancellation_;
+  const mapping::WireWriteOptions write_options_;
   Command pending_;
   std::size_t count_ = 0;
   std::optional<Outcome> failure_;
@@ -110,6 +153,10 @@ class Responses {
 };
 
 bool Responses::take(const mapping::Match& match) {
+  const auto steps = match.data_set.view().find(tags::ScheduledProcedureStepSequence);
+  if (!steps || steps->vr != Vr::SQ || steps->items().size() < 2) {  // as nearly all are
+    return send(match.data_set, match.optional_keys_supported) && wanted();
+  }
   for (const auto& step : mapping::split_scheduled_procedure_steps(match.data_set)) {
     if (!send(step, match.optional_keys_supported)) return false;
   }
@@ -118,14 +165,15 @@ bool Responses::take(const mapping::Match& match) {
 
 bool Responses::send(const DataSet& step, bool optional_keys_supported) {
   const auto pruned = mapping::prune_to_identifier(step, identifier_);  // rule F8
-  auto encoded = mapping::write_data_set(pruned, context_.transfer_syntax, peer_.write_options());
+  auto encoded = mapping::write_data_set(pruned, context_.transfer_syntax, write_options_);
   if (!encoded) {  // never silently less: rule G11 and ARCHITECTURE, 6
     failure_ = refuse(encoded.fault());
     return false;
   }
   pending_.status =
       optional_keys_supported ? status::pending : status::pending_optional_keys_not_supported;
-  broken_ = !peer_.respond(request_, pending_, encoded.value());
+  broken_ = peer_.association.send(request_.context_id, pending_, encoded.value()) !=
+            Transport::Status::ok;
   ++count_;
   return !broken_;
 }
@@ -171,12 +219,9 @@ Outcome search(ScpPeer& peer, const Message& request, ScpTransaction& transactio
     return Outcome::local(status::data_set_does_not_match_sop_class,
                           "more than one item in a sequence key", {*tag});
   }
-  mapping::Search search{identifier.value()};
-  if (peer.modality != nullptr && peer.modality->station_filter) {
-    auto filtered = with_station_filter(search.identifier, peer.caller.name);
-    if (!filtered) return refuse(filtered.fault());
-    search.identifier = std::move(filtered).value();
-  }
+  auto asked = adapted(identifier.value(), peer);
+  if (!asked) return refuse(asked.fault());
+  const mapping::Search search{std::move(asked).value()};
   Responses responses(peer, request, identifier.value(), cancellation);
   auto outcome = transaction.run(status::upstream_server_error, [&] {
     return peer.services.worklist->search(

@@ -154,6 +154,20 @@ std::vector<std::string> split_names(std::string_view value) {
   return names;
 }
 
+Key attribute_paths(std::string name, std::vector<mapping::AttributePath>& target) {
+  static constexpr const char* allowed =
+      "empty, or attributes by keyword or tag, sequences with dots, separated by commas";
+  return {std::move(name), "", allowed, [&target](const std::string& value) {
+            target.clear();
+            for (const std::string& one : split_names(value)) {
+              const auto path = mapping::parse_attribute_path(one);
+              if (!path) return fmt::format("expected {}", allowed);
+              target.push_back(path.value());
+            }
+            return std::string();
+          }};
+}
+
 template <class Names>
 Key backend_name(std::string name, std::string allowed, Names& target) {
   return {std::move(name), "", std::move(allowed), [&target](const std::string& value) {
@@ -218,6 +232,7 @@ Keys dimse_keys(Config::DimseFront& front) {
       delivery(),
       validation(front.validation),
       integer("max_associations", "200", 1, 10000, scp.max_associations),
+      integer("max_associations_per_ae", "0", 0, 10000, scp.max_associations_per_ae),
       yes_no("known_modalities_only", "no", scp.known_modalities_only),
       yes_no("any_called_ae_title", "no", scp.any_called_ae_title),
       seconds("acse_timeout_seconds", "30", scp.acse_timeout),
@@ -355,6 +370,7 @@ Keys modality_keys(dimse::Modality& modality, ModalityRoute& route) {
       unencodable_text(modality.replace_unencodable),
       character_set("assume_character_set", modality.assume_character_set),
       yes_no("station_filter", "no", modality.station_filter),
+      attribute_paths("return_keys_only", modality.return_keys_only),
   };
 }
 

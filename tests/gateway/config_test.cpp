@@ -68,11 +68,13 @@ TEST_CASE("values reach the options of the rooms") {
   const auto reading = read(
       "[gateway]\nlog_level = debug\nlog_format = json\n"
       "[dimse]\nae_title = GATE\nbind = ::1\nport = 104\nmpps = old\nmax_associations = 7\n"
+      "max_associations_per_ae = 3\n"
       "dimse_timeout_seconds = 9\nknown_modalities_only = yes\n"
       "[web]\nport = 0\nbase_path = /dicom/web\nno_match_status = 200\nworklist = old\n"
       "[backend old]\nkind = scp\nae_title = RIS\nhost = ris.example\ncharacter_set = ISO_IR 100\n"
       "reuse_associations = no\n"
-      "[modality ct]\nae_title = CT1\nstation_filter = yes\nworklist = old\nmpps =\n");
+      "[modality ct]\nae_title = CT1\nstation_filter = yes\nworklist = old\nmpps =\n"
+      "return_keys_only = PatientID, ScheduledProcedureStepSequence.00080060\n");
   for (const ConfigFault& fault : reading.faults) FAIL_CHECK(fault.what);
   const Config& config = reading.config;
   CHECK(config.log_level == mapping::LogLevel::debug);
@@ -81,6 +83,7 @@ TEST_CASE("values reach the options of the rooms") {
   CHECK(config.dimse->options.ae_title == "GATE");
   CHECK(config.dimse->options.bind == "::1");
   CHECK(config.dimse->options.max_associations == 7);
+  CHECK(config.dimse->options.max_associations_per_ae == 3);
   CHECK(config.dimse->options.dimse_timeout == std::chrono::seconds(9));
   CHECK(config.dimse->options.transaction_timeout == std::chrono::seconds(9));
   CHECK(config.dimse->options.known_modalities_only);
@@ -88,6 +91,9 @@ TEST_CASE("values reach the options of the rooms") {
   CHECK(config.dimse->route.mpps == std::vector<std::string>{"old"});
   REQUIRE(config.dimse->options.modalities.size() == 1);
   CHECK(config.dimse->options.modalities[0].station_filter);
+  CHECK(config.dimse->options.modalities[0].return_keys_only ==
+        std::vector<mapping::AttributePath>{{mapping::Tag(0x00100020)},
+                                            {mapping::Tag(0x00400100), mapping::Tag(0x00080060)}});
   REQUIRE(config.web);
   CHECK(config.web->options.base_path == "/dicom/web");
   CHECK(config.web->options.no_match_status == 200);
@@ -122,7 +128,8 @@ TEST_CASE("all faults come at once, each with its line, section, key and what is
             "f.ini:2: [dimse] port: expected a whole number from 0 to 65535",
             "f.ini:3: [dimse] worklist: there is no [backend nowhere]",
             "f.ini:4: [dimse] colour: unknown key, expected one of ae_title, bind, port, worklist, "
-            "mpps, mpps_delivery, validate, max_associations, known_modalities_only, "
+            "mpps, mpps_delivery, validate, max_associations, max_associations_per_ae, "
+            "known_modalities_only, "
             "any_called_ae_title, "
             "acse_timeout_seconds, dimse_timeout_seconds, idle_timeout_seconds, max_pdu_bytes, "
             "tls_certificate, tls_private_key, tls_trusted",
