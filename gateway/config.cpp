@@ -263,6 +263,16 @@ Key base_path(std::string& target) {
           }};
 }
 
+Key cross_origins(std::vector<std::string>& target) {
+  static constexpr const char* allowed =
+      "origins such as https://app.example:8443, joined by commas; * = any; empty = none";
+  return {"cors_allowed_origins", "", allowed, [&target](const std::string& value) {
+            target = split_names(value);
+            return web::OriginServer::valid_origins(target) ? std::string()
+                                                             : fmt::format("expected {}", allowed);
+          }};
+}
+
 Keys web_keys(Config::WebFront& front) {
   web::OriginServerOptions& server = front.options;
   return {
@@ -285,7 +295,7 @@ Keys web_keys(Config::WebFront& front) {
       choice<int>("no_match_status", "204", {{"204", 204}, {"200", 200}},
                   [&server](int status) { server.no_match_status = status; }),
       yes_no("gateway_status_codes", "no", server.gateway_status_codes),
-      later("cors_allowed_origins"),
+      cross_origins(server.cors_allowed_origins),
       later("users"),
       later("tokens"),
       later("tls_certificate"),

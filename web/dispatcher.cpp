@@ -109,8 +109,7 @@ RawResponse to_raw_response(const Refusal& refusal) {
 
 class Dispatcher::Impl : public httplib::Server {
  public:
-  Impl(std::vector<Route> routes, std::function<std::string(std::string_view)> not_found,
-       mapping::Log log);
+  Impl(DispatcherOptions options, mapping::Log log);
 
   RawResponse dispatch(Exchange& exchange);
 
@@ -119,18 +118,17 @@ class Dispatcher::Impl : public httplib::Server {
   Answer call(const Route& route, const httplib::Request& request) const;
   Answer unrouted(const httplib::Request& request, int status) const;
   static void apply(const Answer& answer, httplib::Response& response);
-  static void finish(httplib::Response& response);
+  void finish(httplib::Response& response) const;
+  std::string allowed(const std::string& path) const;
 
-  const std::vector<Route> routes_;
-  std::vector<std::regex> patterns_;  ///< of routes_
-  const std::function<std::string(std::string_view)> not_found_;
+  const DispatcherOptions options_;
+  std::vector<std::regex> patterns_;  ///< of the routes
   const mapping::Log log_;
 };
 
-Dispatcher::Impl::Impl(std::vector<Route> routes,
-                       std::function<std::string(std::string_view)> not_found, mapping::Log log)
-    : routes_(std::move(routes)), not_found_(std::move(not_found)), log_(std::move(log)) {
-  for (const Route& route : routes_) {
+Dispatcher::Impl::Impl(DispatcherOptions options, mapping::Log log)
+    : options_(std::move(options)), log_(std::move(log)) {
+  for (const Route& route : options_.routes) {
     patterns_.emplace_back(route.pattern);
     add(route);
   }
@@ -147,7 +145,7 @@ Dispatcher::Impl::Impl(std::vector<Route> routes,
     current->answer = unrouted(request, response.status);
     apply(*current->answer, response);
   });
-  set_post_routing_handler([](const auto&, httplib::Response& response) { finish(response); });
+  set_post_routing_handler([this](const auto&, httplib::Response& response) { finish(response); });
 }
 
 void Dispatcher::Impl::add(const Route& route) {
@@ -176,24 +174,34 @@ Answer Dispatcher::Impl::call(const Route& route, const httplib::Request& reques
   }
 }
 
+/// The methods of a path as Allow has them; empty if it is no resource.
+std::string Dispatcher::Impl::allowed(const std::string& path) const {
+  std::string allow;
+  for (std::size_t i = 0; i < patterns_.size(); ++i) {
+    if (!std::regex_match(path, patterns_[i])) continue;
+    const std::string& method = options_.routes[i].method;
+    allow += method == "GET" ? "GET, HEAD, " : method + ", ";
+  }
+  return allow.empty() ? allow : allow + "OPTIONS";
+}
+
 /// httplib found no route, which it calls 404, or 400 where it dispatches no such method at all.
 Answer Dispatcher::Impl::unrouted(const httplib::Request& request, int status) const {
   Problem problem;
   problem.status = status;
-  std::string allow;
-  for (std::size_t i = 0; i < routes_.size(); ++i) {
-    if (!std::regex_match(request.path, patterns_[i])) continue;
-    allow += routes_[i].method == "GET" ? "GET, HEAD, " : routes_[i].method + ", ";
+  const std::string allow = allowed(request.path);
+  if (request.method == "OPTIONS") {
+    auto answer = options_.on_options(current->request, current->context, request.path, allow);
+    if (answer) return *std::move(answer);
   }
   if (allow.empty()) {
     if (status == 400 || status == 404) problem.status = 404;
-    if (problem.status == 404) problem.detail = not_found_(request.path);
+    if (problem.status == 404) problem.detail = options_.not_found(request.path);
     return to_answer(problem);
   }
-  allow += "OPTIONS";
   problem.status = 405;
   problem.detail = "This resource allows " + allow;
-  Answer answer = request.method == "OPTIONS" ? Answer{204, {}, {}} : to_answer(problem);
+  Answer answer = to_answer(problem);
   answer.headers.emplace_back("Allow", allow);
   return answer;
 }
@@ -205,7 +213,10 @@ void Dispatcher::Impl::apply(const Answer& answer, httplib::Response& response) 
 }
 
 /// The last word on the headers.
-void Dispatcher::Impl::finish(httplib::Response& response) {
+void Dispatcher::Impl::finish(httplib::Response& response) const {
+  for (const auto& [name, value] : options_.headers(current->request)) {
+    response.set_header(name, value);
+  }
   if (response.status == 204) response.headers.erase("Content-Length");  // rule B12
   response.headers.erase("Keep-Alive");     // httplib's limits, which are not ours
   response.headers.erase("Accept-Ranges");  // it adds this for HEAD
@@ -241,9 +252,8 @@ RawResponse Dispatcher::Impl::dispatch(Exchange& exchange) {
   return response;
 }
 
-Dispatcher::Dispatcher(std::vector<Route> routes,
-                       std::function<std::string(std::string_view)> not_found, mapping::Log log)
-    : impl_(std::make_unique<Impl>(std::move(routes), std::move(not_found), std::move(log))) {}
+Dispatcher::Dispatcher(DispatcherOptions options, mapping::Log log)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(log))) {}
 
 Dispatcher::~Dispatcher() = default;
 

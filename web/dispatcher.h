@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -45,16 +46,26 @@ struct Route {
   std::function<Answer(const Call&)> handler;
 };
 
+struct DispatcherOptions {
+  std::vector<Route> routes;
+  /// The detail of a 404, given the percent-decoded path.
+  std::function<std::string(std::string_view path)> not_found;
+  /// Answers OPTIONS, or nothing for 404. allow: the path's methods, empty if it is no resource.
+  std::function<std::optional<Answer>(const RawRequest&, const RequestContext&,
+                                      std::string_view path, const std::string& allow)>
+      on_options;
+  /// What every answer says.
+  std::function<std::vector<std::pair<std::string, std::string>>(const RawRequest&)> headers;
+};
+
 /// Constant after construction; safe from any thread.
 class Dispatcher {
  public:
-  /// not_found: the detail of a 404, given the percent-decoded path.
-  Dispatcher(std::vector<Route> routes, std::function<std::string(std::string_view)> not_found,
-             mapping::Log log);
+  Dispatcher(DispatcherOptions options, mapping::Log log);
   ~Dispatcher();
 
-  /// A known path with another method is 405 with Allow, or 204 with Allow for OPTIONS; an unknown
-  /// method is 501; an exception of a handler is 500.
+  /// A known path with another method is 405 with Allow; an unknown method is 501; an exception of
+  /// a handler is 500.
   RawResponse dispatch(const RawRequest& request, const RequestContext& context) const;
 
  private:

@@ -122,6 +122,15 @@ int closeness(const MediaType& range, ResultForm form) {
   return parts.starts_with("application/") && parts.substr(12) == model ? 3 : -1;
 }
 
+/// The same for a type that has but its name.
+int closeness(const MediaType& range, std::string_view type) {
+  const std::string name = range.type + "/" + range.subtype;
+  if (name == type) return 3;
+  if (range.subtype != "*") return -1;
+  if (range.type == "*") return 0;
+  return type.starts_with(range.type + "/") ? 1 : -1;
+}
+
 /// What a list of ranges says of one form. The more specific range decides. RFC 9110, 12.5.1.
 struct Preference {
   double q = 0;  ///< 0 = not acceptable
@@ -136,7 +145,8 @@ struct Preference {
   }
 };
 
-Preference preference(const std::vector<MediaType>& ranges, ResultForm form) {
+template <class Form>
+Preference preference(const std::vector<MediaType>& ranges, Form form) {
   Preference best;
   for (std::size_t i = 0; i < ranges.size(); ++i) {
     const int close = closeness(ranges[i], form);
@@ -147,12 +157,13 @@ Preference preference(const std::vector<MediaType>& ranges, ResultForm form) {
 }
 
 /// The best of the offered forms that both lists accept, as the first list has it.
-std::optional<ResultForm> choose(const std::vector<MediaType>& ranges,
-                                 const std::vector<MediaType>& covered_by,
-                                 std::span<const ResultForm> offered) {
-  std::optional<ResultForm> chosen;
+template <class Form>
+std::optional<Form> choose(const std::vector<MediaType>& ranges,
+                           const std::vector<MediaType>& covered_by,
+                           std::span<const Form> offered) {
+  std::optional<Form> chosen;
   Preference best;
-  for (const ResultForm form : offered) {
+  for (const Form form : offered) {
     const Preference its = preference(ranges, form);
     if (its.q <= 0 || preference(covered_by, form).q <= 0) continue;
     if (chosen && !its.better_than(best)) continue;
@@ -237,6 +248,12 @@ std::optional<ResultForm> choose_form(const std::optional<std::string>& header,
   }
   const auto by_parameter = choose(named, ranges, offered);
   return by_parameter ? by_parameter : choose(ranges, ranges, offered);
+}
+
+std::optional<std::string_view> choose_type(const std::optional<std::string>& header,
+                                            std::span<const std::string_view> offered) {
+  const std::vector<MediaType> ranges = parse_accept(header ? *header : "*/*");
+  return choose(ranges, ranges, offered);
 }
 
 bool accepts_utf_8(const std::optional<std::string>& header,

@@ -58,6 +58,10 @@ std::optional<ResultForm> choose_form(const std::optional<std::string>& header,
                                       const std::vector<std::string>& parameter,
                                       std::span<const ResultForm> offered);
 
+/// The same for types without forms of their own: the best of them, or nothing.
+std::optional<std::string_view> choose_type(const std::optional<std::string>& header,
+                                            std::span<const std::string_view> offered);
+
 /// Whether UTF-8, the only character set that is written, may be sent: false only where the
 /// Accept-Charset header excludes it and the charset parameter does not name it. Others are told
 /// UTF-8 whatever they prefer, as rule B21 has it for a tolerant server.

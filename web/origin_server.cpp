@@ -13,7 +13,9 @@
 #include "mapping/return_keys.h"
 #include "mapping/status.h"
 #include "mapping/tags.h"
+#include "web/capabilities.h"
 #include "web/connection_front.h"
+#include "web/cors.h"
 #include "web/dispatcher.h"
 #include "web/media_type.h"
 #include "web/problem.h"
@@ -36,6 +38,23 @@ using mapping::Uid;
 // The resources. Supplement 246, Tables 14.1.1-1 and 15.1.1-1.
 constexpr std::string_view scheduled = "/modality-scheduled-procedure-steps";
 constexpr std::string_view performed = "/modality-performed-procedure-steps";
+
+/// The transactions. Supplement 246: Search 14.4; Create 15.4; Update 15.5, whose examples B.38 and
+/// B.39 write /update (rule J1); Retrieve 15.6. Requests are routed and capabilities described by
+/// it.
+constexpr std::array operations{
+    Operation{Transaction::search, "searchForModalityScheduledProcedureSteps", "GET",
+              "/modality-scheduled-procedure-steps"},
+    Operation{Transaction::create, "createModalityPerformedProcedureStep", "POST",
+              "/modality-performed-procedure-steps/{mppsUID}"},
+    Operation{Transaction::update, "updateModalityPerformedProcedureStepByPath", "POST",
+              "/modality-performed-procedure-steps/{mppsUID}/update"},
+    Operation{Transaction::retrieve, "retrieveModalityPerformedProcedureStep", "GET",
+              "/modality-performed-procedure-steps/{mppsUID}"},
+};
+/// Routed as Create, and told apart by its query.
+constexpr Operation update_by_query{Transaction::update, "updateModalityPerformedProcedureStep",
+                                    "POST", "/modality-performed-procedure-steps/{mppsUID}"};
 
 // The forms of their results, the default first. Tables 14.1.3-1 and 15.1.3-1.
 constexpr std::array search_forms{ResultForm::json, ResultForm::xml, ResultForm::multipart_json,
@@ -74,6 +93,19 @@ std::string escape(std::string_view literal) {
   return result;
 }
 
+/// A template such as /steps/{uid} as a regular expression that captures its parts.
+std::string pattern(std::string_view base, std::string_view path) {
+  std::string result = escape(base);
+  while (!path.empty()) {
+    const std::size_t brace = std::min(path.find('{'), path.size());
+    result += escape(path.substr(0, brace));
+    if (brace == path.size()) break;
+    result += "([^/]+)";
+    path.remove_prefix(path.find('}') + 1);
+  }
+  return result + "/?";
+}
+
 /// Without the last slash: "" for "/". Fault: not an absolute path of plain characters.
 Result<std::string> normalize_base_path(std::string path) {
   while (path.ends_with('/')) path.pop_back();
@@ -107,7 +139,10 @@ std::string tag_list(const std::vector<Tag>& tags) {
 class OriginServer::Impl {
  public:
   Impl(OriginServerOptions options, mapping::Router router, mapping::Log log)
-      : options_(std::move(options)), router_(std::move(router)), log_(std::move(log)) {}
+      : options_(std::move(options)),
+        router_(std::move(router)),
+        log_(std::move(log)),
+        cross_origin_(options_.cors_allowed_origins) {}
   ~Impl() {
     if (front_) front_->stop(std::chrono::milliseconds(0));
   }
@@ -119,24 +154,28 @@ class OriginServer::Impl {
 
  private:
   RawResponse serve(const RawRequest& request, const RequestContext& context);
-  std::vector<Route> routes();
+  DispatcherOptions dispatcher_options();
   ConnectionFrontOptions front_options() const;
   std::string not_found(std::string_view path) const;
+  Answer handle(Transaction transaction, const Call& call);
+  std::optional<Answer> options(const RawRequest& request, const RequestContext& context,
+                                std::string_view path, const std::string& allow);
 
   Answer search(const Call& call);
-  Answer post(const Call& call, bool update_by_path);
+  Answer post(const Call& call, Transaction by_path);
   Answer create_or_update(const Call& call, const Uid& mpps, Transaction transaction);
   Answer retrieve(const Call& call);
 
   Answer search_answer(const Call& call, const Outcome& outcome, SearchPage& page);
   static Answer failed(const Outcome& outcome, const mapping::HttpAnswer& http);
   void warn(Answer& answer, const Call& call, std::string_view text) const;
-  std::string service(const Call& call) const;
+  std::string service(const RawRequest& request) const;
   Context context(const Call& call);
 
   const OriginServerOptions options_;
   const mapping::Router router_;
   const mapping::Log log_;
+  const CrossOrigin cross_origin_;
   std::atomic<std::uint64_t> transactions_{0};
 
   // Constant after start.
@@ -145,18 +184,33 @@ class OriginServer::Impl {
   std::unique_ptr<ConnectionFront> front_;
 };
 
-/// The transactions. Supplement 246: Search 14.4; Create 15.4; Update 15.5, whose examples B.38 and
-/// B.39 write /update (rule J1); Retrieve 15.6.
-std::vector<Route> OriginServer::Impl::routes() {
-  const std::string sps = escape(base_) + std::string(scheduled) + "/?";
-  const std::string mpps = escape(base_) + std::string(performed) + "/([^/]+)/?";
-  const std::string mpps_update = escape(base_) + std::string(performed) + "/([^/]+)/update/?";
-  return {
-      {"GET", sps, [this](const Call& call) { return search(call); }},
-      {"POST", mpps, [this](const Call& call) { return post(call, false); }},
-      {"POST", mpps_update, [this](const Call& call) { return post(call, true); }},
-      {"GET", mpps, [this](const Call& call) { return retrieve(call); }},
+Answer OriginServer::Impl::handle(Transaction transaction, const Call& call) {
+  switch (transaction) {
+    case Transaction::search:
+      return search(call);
+    case Transaction::create:
+    case Transaction::update:
+      return post(call, transaction);
+    case Transaction::retrieve:
+      break;
+  }
+  return retrieve(call);
+}
+
+DispatcherOptions OriginServer::Impl::dispatcher_options() {
+  DispatcherOptions options;
+  for (const Operation& operation : operations) {
+    options.routes.push_back(
+        {std::string(operation.method), pattern(base_, operation.path),
+         [this, &operation](const Call& call) { return handle(operation.transaction, call); }});
+  }
+  options.not_found = [this](std::string_view path) { return not_found(path); };
+  options.on_options = [this](const RawRequest& request, const RequestContext& context,
+                              std::string_view path, const std::string& allow) {
+    return this->options(request, context, path, allow);
   };
+  options.headers = [this](const RawRequest& request) { return cross_origin_.headers(request); };
+  return options;
 }
 
 ConnectionFrontOptions OriginServer::Impl::front_options() const {
@@ -180,8 +234,9 @@ Result<std::uint16_t> OriginServer::Impl::start() {
   if (options_.no_match_status != 200 && options_.no_match_status != 204) {
     return Fault{Fault::Kind::invalid_value, "no_match_status must be 200 or 204"};
   }
-  dispatcher_ = std::make_unique<Dispatcher>(
-      routes(), [this](std::string_view path) { return not_found(path); }, log_);
+  const auto origins = CrossOrigin::check(options_.cors_allowed_origins);
+  if (!origins) return origins.fault();
+  dispatcher_ = std::make_unique<Dispatcher>(dispatcher_options(), log_);
   front_ = std::make_unique<ConnectionFront>(
       front_options(),
       [this](const RawRequest& request, const RequestContext& context) {
@@ -200,6 +255,47 @@ std::string OriginServer::Impl::not_found(std::string_view path) const {
   }
   return fmt::format("The resources of this server are {0}{1} and {0}{2}/ followed by a UID", base_,
                      scheduled, performed);
+}
+
+// --- Retrieve Capabilities, 8.9, and the preflight of browsers ----------------------------------
+
+std::optional<Answer> OriginServer::Impl::options(const RawRequest& request,
+                                                  const RequestContext& context,
+                                                  std::string_view path, const std::string& allow) {
+  if (!options_.cors_allowed_origins.empty() && CrossOrigin::is_preflight(request)) {
+    if (!cross_origin_.allows(request)) {
+      return problem(403, "Pages of this origin may not use this server");
+    }
+    return Answer{204, CrossOrigin::preflight_headers(allow.empty() ? "OPTIONS" : allow), {}};
+  }
+  if (path == "*") path = base_;
+  if (!path.starts_with(base_)) return std::nullopt;
+  const std::string_view target = path.substr(base_.size());
+  if (!target.empty() && target.front() != '/') return std::nullopt;
+  const mapping::Services offered =
+      router_({mapping::Caller::Protocol::web, "", context.peer_address});
+  std::vector<Operation> described;
+  for (const Operation& operation : operations) {
+    const bool search = operation.transaction == Transaction::search;
+    if (search ? offered.worklist != nullptr : offered.mpps != nullptr) {
+      described.push_back(operation);
+      if (operation.transaction == Transaction::create) described.push_back(update_by_query);
+    }
+  }
+  const auto description = describe(described, target,
+                                    {.base_uri = service(request),
+                                     .search_forms = search_forms,
+                                     .retrieve_forms = retrieve_forms});
+  if (!description && !allow.empty()) return problem(501, "This resource is not offered here");
+  if (!description) return std::nullopt;
+  constexpr std::array types{wadl_xml, wadl_json};
+  const auto type = choose_type(request.header("accept"), types);
+  if (!type)
+    return problem(406, fmt::format("Capabilities are served as {}, {}", wadl_xml, wadl_json));
+  return Answer{
+      200,
+      {{"Content-Type", std::string(*type)}, {"Allow", allow.empty() ? "OPTIONS" : allow}},
+      Body(*type == wadl_xml ? to_wadl(*description) : to_json(*description))};
 }
 
 // --- Search, 14.4 -------------------------------------------------------------------------------
@@ -281,14 +377,12 @@ Answer OriginServer::Impl::search_answer(const Call& call, const Outcome& outcom
 
 // --- Create, 15.4, and Update, 15.5 -------------------------------------------------------------
 
-Answer OriginServer::Impl::post(const Call& call, bool update_by_path) {
+Answer OriginServer::Impl::post(const Call& call, Transaction by_path) {
   const auto mpps = Uid::parse(call.captures[0]);
   if (!mpps) return problem(400, "The last part of the path is not a valid UID");
-  const auto update_by_query = mapping::is_update_query(call.query);
-  if (!update_by_query) return problem(400, update_by_query.fault());
-  return create_or_update(
-      call, *mpps,
-      update_by_path || update_by_query.value() ? Transaction::update : Transaction::create);
+  const auto update = mapping::is_update_query(call.query);
+  if (!update) return problem(400, update.fault());
+  return create_or_update(call, *mpps, update.value() ? Transaction::update : by_path);
 }
 
 Answer OriginServer::Impl::create_or_update(const Call& call, const Uid& mpps,
@@ -366,12 +460,12 @@ Answer OriginServer::Impl::failed(const Outcome& outcome, const mapping::HttpAns
 
 /// In the form of PS3.18, which is not the quoted one of RFC 7234. rule A16
 void OriginServer::Impl::warn(Answer& answer, const Call& call, std::string_view text) const {
-  answer.headers.emplace_back("Warning", fmt::format("299 {}: {}", service(call), text));
+  answer.headers.emplace_back("Warning", fmt::format("299 {}: {}", service(call.request), text));
 }
 
 /// The base URI as the client knows it, if its Host header is one.
-std::string OriginServer::Impl::service(const Call& call) const {
-  const auto host = call.request.header("host");
+std::string OriginServer::Impl::service(const RawRequest& request) const {
+  const auto host = request.header("host");
   const bool plain = host && !host->empty() && host->size() <= 255 &&
                      std::all_of(host->begin(), host->end(), [](char c) {
                        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -409,6 +503,10 @@ OriginServer::OriginServer(OriginServerOptions options, mapping::Router router, 
     : impl_(std::make_unique<Impl>(std::move(options), std::move(router), std::move(log))) {}
 
 OriginServer::~OriginServer() = default;
+
+bool OriginServer::valid_origins(const std::vector<std::string>& origins) {
+  return CrossOrigin::check(origins).ok();
+}
 
 mapping::Result<std::uint16_t> OriginServer::start() { return impl_->start(); }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "mapping/log.h"
 #include "mapping/result.h"
@@ -26,7 +27,9 @@ struct OriginServerOptions {
   std::uint64_t count_cap = 1000;  ///< after a full page: further matches counted for the Warning
   std::chrono::milliseconds count_cap_milliseconds{500};  ///< … but no longer than this
   int no_match_status = 204;                              ///< or 200 with an empty list. rule J4
-  bool gateway_status_codes = false;                ///< 502 and 504 where the upstream is at fault
+  bool gateway_status_codes = false;  ///< 502 and 504 where the upstream is at fault
+  /// Origins whose pages may use this server from a browser, such as https://app.example; or "*".
+  std::vector<std::string> cors_allowed_origins;
   std::size_t workers = 16;                         ///< requests that run at the same time
   std::chrono::milliseconds head_timeout{10'000};   ///< for the whole head, from its first byte
   std::chrono::milliseconds body_timeout{30'000};   ///< for the whole body
@@ -41,6 +44,8 @@ class OriginServer {
  public:
   OriginServer(OriginServerOptions options, mapping::Router router, mapping::Log log);
   ~OriginServer();
+  /// Whether all are what cors_allowed_origins takes.
+  static bool valid_origins(const std::vector<std::string>& origins);
   OriginServer(const OriginServer&) = delete;
   OriginServer& operator=(const OriginServer&) = delete;
 

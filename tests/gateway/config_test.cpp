@@ -71,6 +71,7 @@ TEST_CASE("values reach the options of the rooms") {
       "max_associations_per_ae = 3\n"
       "dimse_timeout_seconds = 9\nknown_modalities_only = yes\n"
       "[web]\nport = 0\nbase_path = /dicom/web\nno_match_status = 200\nworklist = old\n"
+      "cors_allowed_origins = https://a.example, http://b.example:1\n"
       "[backend old]\nkind = scp\nae_title = RIS\nhost = ris.example\ncharacter_set = ISO_IR 100\n"
       "reuse_associations = no\n"
       "[modality ct]\nae_title = CT1\nstation_filter = yes\nworklist = old\nmpps =\n"
@@ -97,6 +98,8 @@ TEST_CASE("values reach the options of the rooms") {
   REQUIRE(config.web);
   CHECK(config.web->options.base_path == "/dicom/web");
   CHECK(config.web->options.no_match_status == 200);
+  CHECK(config.web->options.cors_allowed_origins ==
+        std::vector<std::string>{"https://a.example", "http://b.example:1"});
   const auto& scu = std::get<dimse::ScuOptions>(config.backends.at("old").options);
   CHECK(scu.host == "ris.example");
   CHECK(scu.character_set->value() == "ISO_IR 100");
