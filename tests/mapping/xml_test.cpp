@@ -1,6 +1,8 @@
 // The Native DICOM Model, both ways.
 #include "mapping/xml.h"
 
+#include <tinyxml2.h>
+
 #include <catch2/catch.hpp>
 
 #include "mapping/json.h"
@@ -46,6 +48,25 @@ TEST_CASE("data sets of every VR come back from XML as they went in") {
     const auto read = read_xml(written(data_set));
     if (!read) FAIL(read.fault().what);
     CHECK(read.value() == data_set);
+  }
+}
+
+TEST_CASE("another XML library reads what is written, and what it prints is read alike") {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    support::RandomOptions options;
+    options.characters = {"ü", "王", "\"", "<", "&", "€", "'", "]]>"};
+    const DataSet data_set = support::RandomDataSet(seed, options).make();
+    const std::string xml = written(data_set);
+    tinyxml2::XMLDocument document;
+    REQUIRE(document.Parse(xml.data(), xml.size()) == tinyxml2::XML_SUCCESS);
+    for (const bool compact : {true, false}) {
+      tinyxml2::XMLPrinter printer(nullptr, compact);
+      document.Print(&printer);
+      const auto read = read_xml(printer.CStr());
+      INFO("seed " << seed);
+      if (!read) FAIL(read.fault().what);
+      CHECK(read.value() == data_set);
+    }
   }
 }
 
