@@ -1,5 +1,6 @@
-// The body of an answer while it grows and until it is sent: pieces, so that a long one is never
-// moved or held twice as one growing string would be.
+// The body of an answer until it is sent: one text, or slabs of memory straight from the kernel, so
+// that a long one is never moved or held twice, costs the same a byte whatever its length, and is
+// gone when it is sent.
 #pragma once
 
 #include <cstddef>
@@ -10,24 +11,50 @@
 
 namespace web {
 
+/// Two megabytes, aligned so that the kernel may back them by one huge page: page by page, faults
+/// would cost more than writing JSON does.
+class Slab {
+ public:
+  static constexpr std::size_t capacity = 2u << 20;
+
+  /// Throws std::bad_alloc.
+  Slab();
+  ~Slab();
+  Slab(Slab&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Slab& operator=(Slab&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+
+  /// Copies what there is room for; returns how much.
+  std::size_t append(std::string_view text);
+  std::string_view text() const { return {data_, size_}; }
+
+ private:
+  char* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
 class Body {
  public:
   Body() = default;
-  Body(std::string text) { push(std::move(text)); }  // NOLINT(google-explicit-constructor)
+  Body(std::string text)  // NOLINT(google-explicit-constructor)
+      : text_(std::move(text)), size_(text_.size()) {}
 
+  void append(std::string_view text);
   std::size_t size() const { return size_; }
-  bool empty() const { return size_ == 0; }
-  /// In order; none is empty.
-  const std::vector<std::string>& pieces() const { return pieces_; }
 
-  void push(std::string piece) {
-    if (piece.empty()) return;
-    size_ += piece.size();
-    pieces_.push_back(std::move(piece));
+  /// What is to be sent, in order. A piece may be empty.
+  std::size_t pieces() const { return 1 + slabs_.size(); }
+  std::string_view piece(std::size_t index) const {
+    return index == 0 ? std::string_view(text_) : slabs_[index - 1].text();
   }
 
  private:
-  std::vector<std::string> pieces_;
+  std::string text_;  ///< the beginning
+  std::vector<Slab> slabs_;
   std::size_t size_ = 0;
 };
 

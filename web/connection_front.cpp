@@ -501,15 +501,15 @@ namespace {
 /// The pieces of a response behind its first bytes, as many as there is room for. Returns how many.
 std::size_t unsent(const RawResponse& response, std::size_t skip, std::span<iovec> parts) {
   std::size_t count = 0;
-  const auto add = [&](const std::string& text) {
+  const auto add = [&](std::string_view text) {
     const std::size_t skipped = std::min(skip, text.size());
     skip -= skipped;
     if (skipped == text.size()) return;
     parts[count++] = {const_cast<char*>(text.data()) + skipped, text.size() - skipped};
   };
   add(response.head);
-  const std::vector<std::string>& pieces = response.body.pieces();
-  for (std::size_t i = 0; i < pieces.size() && count < parts.size(); ++i) add(pieces[i]);
+  const Body& body = response.body;
+  for (std::size_t i = 0; i < body.pieces() && count < parts.size(); ++i) add(body.piece(i));
   return count;
 }
 }  // namespace

@@ -18,7 +18,7 @@ class ResultWriter {
 
   /// Fault: a value that the model cannot hold; nothing was added then.
   mapping::Result<bool> add(mapping::DataSetView result);
-  std::size_t size() const { return written_ + piece_.size(); }  ///< bytes so far
+  std::size_t size() const { return body_.size() + piece_.size(); }  ///< bytes so far
 
   struct Written {
     std::string content_type;
@@ -30,6 +30,7 @@ class ResultWriter {
  private:
   mapping::Result<bool> add_part(mapping::DataSetView result);
   void next_piece();
+  Body take_body();
 
   const ResultForm form_;
   const std::string boundary_;
@@ -38,7 +39,6 @@ class ResultWriter {
   std::string scratch_;  ///< the document of one part
   std::string only_;     ///< the document of the first part
   std::size_t results_ = 0;
-  std::size_t written_ = 0;  ///< bytes in body_
 };
 
 }  // namespace web
