@@ -51,7 +51,8 @@ struct Page {
 
 /// The raw query that asks an origin server for what the identifier asks (rule A29): keys with a
 /// value as match parameters, others as includefield. Fault: a key that has no form in a query,
-/// such as a sequence key with two items (status A900), a binary value, a private attribute.
+/// such as a sequence key with two items (status A900), a binary value, a private attribute without
+/// its creator.
 Result<std::string> write_search_query(const Search& search, const Page& page);
 
 /// includefield=… for a Retrieve; empty for an empty list. rule J20: top-level tags only.

@@ -53,13 +53,22 @@ struct Key {
 };
 using KeyMap = std::map<Tag, Key>;
 
+/// Private attributes have no entry: their creators are LO (PS3.5, 7.8.1), of the others nobody
+/// knows.
+Vr vr_of(Tag tag) {
+  if (tag.is_private()) return tag.is_private_creator() ? Vr::LO : Vr::UN;
+  return find_attribute(tag)->vr;
+}
+
 std::optional<Fault> check_key(const AttributePath& path) {
-  for (const Tag tag : path) {
+  for (const Tag& tag : path) {
     const auto refuse = [&](std::string_view why) {
       return Fault{
           Fault::Kind::malformed, fmt::format("{} {}", to_string(tag), why), {path.front()}};
     };
-    if (tag.is_private()) return refuse("is a private attribute without a known creator (A26)");
+    const bool in_block = tag.is_private_creator() || tag.private_creator().is_private_creator();
+    if (tag.is_private() && in_block && &tag == &path.back()) continue;  // see check_creators
+    if (tag.is_private()) return refuse("is no private attribute of a block (PS3.5, 7.8.1)");
     if (tag.is_group_length() || tag.group() < 0x0008 || tag.group() == 0xFFFE) {
       return refuse("is no attribute of an identifier");
     }
@@ -74,7 +83,7 @@ Key& key_at(KeyMap& keys, const AttributePath& path) {
   Key* key = nullptr;
   for (const Tag tag : path) {
     key = &(*level)[tag];
-    key->vr = find_attribute(tag)->vr;
+    key->vr = vr_of(tag);
     level = &key->item;
   }
   return *key;
@@ -162,6 +171,22 @@ std::optional<Fault> settle_sequences(const std::string& prefix, KeyMap& keys) {
       return bad_value(path, "its attributes to be named one by one, since it is matched inside");
     }
     if (auto fault = settle_sequences(path + ".", key.item)) return fault;
+  }
+  return std::nullopt;
+}
+
+/// A private attribute means something only beside its creator. Rule A26
+std::optional<Fault> check_creators(const KeyMap& keys) {
+  for (const auto& [tag, key] : keys) {
+    if (auto fault = check_creators(key.item)) return fault;
+    if (!tag.is_private() || tag.is_private_creator()) continue;
+    const auto creator = keys.find(tag.private_creator());
+    if (creator != keys.end() && !creator->second.value.empty()) continue;
+    return Fault{Fault::Kind::malformed,
+                 fmt::format("{}: expected its Private Creator {} as a match parameter too "
+                             "(PS3.18, 8.3.4.1)",
+                             to_string(tag), to_string(tag.private_creator())),
+                 {tag}};
   }
   return std::nullopt;
 }
@@ -258,6 +283,7 @@ class SearchReader {
       if (include_.all) break;
       if (auto fault = add_include(name, keys)) return fault;
     }
+    if (auto fault = check_creators(keys)) return fault;
     if (auto fault = settle_sequences("", keys)) return fault;
     DataSetBuilder builder;
     build_identifier(keys, builder);
@@ -278,7 +304,7 @@ bool creator_is_named(const AttributePath& path, const std::set<AttributePath>& 
   const Tag tag = path.back();
   if (!tag.is_private() || tag.is_private_creator()) return true;
   AttributePath creator = path;
-  creator.back() = Tag(tag.group(), static_cast<std::uint16_t>(tag.element() >> 8));
+  creator.back() = tag.private_creator();
   return paths.count(creator) == 1;
 }
 

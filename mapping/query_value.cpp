@@ -31,6 +31,21 @@ bool takes_wildcards(Vr vr) {
   return std::find(vrs.begin(), vrs.end(), vr) != vrs.end();
 }
 
+std::string_view trim_padding(std::string_view text) {
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\0')) text.remove_suffix(1);
+  return text;
+}
+
+/// The value of an attribute whose VR nobody knows, private ones among them: text is the only form
+/// that a query has.
+bool is_plain_text(std::string_view text) {
+  const bool printable = std::all_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte != 0x7F && c != '\\';
+  });
+  return printable && is_utf_8(text);
+}
+
 /// A value, or a range with one end or both. A hyphen may also begin the zone of a DT, so each one
 /// is tried as the middle. PS3.4, C.2.2.2.5; rule F3.
 bool is_value_or_range(Vr vr, std::string_view text) {
@@ -193,6 +208,7 @@ const NumberForm* find_number_form(Vr vr) {
 Result<std::string> read_query_value(Vr vr, std::string_view text, bool empty_value_matching) {
   if (text.empty()) return std::string();
   if (facts(vr).kind == VrKind::text) return read_text(vr, text, empty_value_matching);
+  if (vr == Vr::UN && is_plain_text(text)) return std::string(text == "*" ? "" : text);
   const NumberForm* form = find_number_form(vr);
   if (form == nullptr) return invalid("no value: opaque bytes cannot be matched");
   if (text == "*") return std::string();  // universal, rule A10
@@ -201,6 +217,8 @@ Result<std::string> read_query_value(Vr vr, std::string_view text, bool empty_va
 
 Result<std::string> write_query_value(const Element& key) {
   if (const NumberForm* form = find_number_form(key.vr)) return form->write(key.value);
+  const bool unknown = key.vr == Vr::UN && is_plain_text(trim_padding(key.value));
+  if (unknown) return percent_encode(trim_padding(key.value));
   if (facts(key.vr).kind != VrKind::text) {
     return invalid("no value: opaque bytes have no form in a query");
   }

@@ -13,6 +13,12 @@ namespace {
 /// what comes in excess is pruned by the front. Rule A29.
 constexpr std::size_t max_include_bytes = 6000;
 
+bool has_creator(Tag tag, DataSetView data_set) {
+  if (!tag.is_private() || tag.is_private_creator()) return true;
+  const auto creator = data_set.find(tag.private_creator());
+  return creator && !creator->empty();
+}
+
 /// The parameters that an identifier comes to.
 class Keys {
  public:
@@ -20,6 +26,10 @@ class Keys {
   std::optional<Fault> collect(DataSetView data_set, const std::string& prefix) {
     for (const Element& element : data_set) {
       if (prefix.empty()) root_ = element.tag;
+      if (!has_creator(element.tag, data_set)) {  // rule A26
+        return refuse(prefix + to_string(element.tag),
+                      "expected its Private Creator with a value beside it");
+      }
       if (auto fault = collect(element, prefix + to_string(element.tag))) return fault;
     }
     return std::nullopt;
@@ -34,10 +44,13 @@ class Keys {
 
  private:
   std::optional<Fault> collect(const Element& element, const std::string& path) {
-    if (element.tag.is_private()) {
-      return refuse(path, "expected no private attribute in a query to an origin server");
+    if (element.vr == Vr::SQ) {
+      // What is inside a private sequence nobody can name: only the whole can be asked for.
+      if (element.tag.is_private() && !element.empty()) {
+        return refuse(path, "expected no keys inside a private sequence");
+      }
+      return collect_sequence(element, path);
     }
-    if (element.vr == Vr::SQ) return collect_sequence(element, path);
     if (element.empty()) {
       include_.push_back(path);
       return std::nullopt;

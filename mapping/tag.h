@@ -23,6 +23,10 @@ struct Tag {
   constexpr bool is_private_creator() const {
     return is_private() && element() >= 0x10 && element() <= 0xFF;
   }
+  /// The element that names the owner of a private attribute's block.
+  constexpr Tag private_creator() const {
+    return {group(), static_cast<std::uint16_t>(element() >> 8)};
+  }
   constexpr bool is_group_length() const { return element() == 0; }
 
   constexpr auto operator<=>(const Tag&) const = default;

@@ -88,6 +88,8 @@ TEST_CASE("Match parameters become keys with a value, tag, keyword or mixed (A3,
       {"PatientComments=x&00080050=A", "00080050=A 00104000=x", "outside K.6-1 too (A22)"},
       {"PatientID=1", "00100020=1", "a match attribute is a key with a value, which returns (A11)"},
       {"00400100.00080060=M*", "00400100[{00080060=M*}]", "a wildcard anywhere: the SCP's (A23)"},
+      {"00090010=ACME&00091001=x&includefield=00091002", "00090010=ACME 00091001#7800 00091002",
+       "private attributes beside their creator (A26)"},
       {"00080201=+0100&00100020=1", "00080201=+0100 00100020=1", "the zone of the request (A25)"},
   };
   for (const InOut& row : rows) {
@@ -289,15 +291,19 @@ TEST_CASE("Parameters that are no attributes are ignored, attributes never (A21,
       {"scheduledProcedureStepSequence.modality=CT", "a path misspelt"},
       {"00400100.=1", "a broken path"},
       {".=1", "a broken path"},
-      {"99990010=1", "private"},
       {"00091001=1", "private without its creator (A26)"},
-      {"00090010=ACME", "private, and what follows is not known"},
+      {"00091001=1&00090010=", "private, its creator without a name (A26)"},
+      {"00091001=1&00090011=ACME", "private, in another block (A26)"},
+      {"00400100.00091001=1&00090010=ACME", "private, its creator on another level (A26)"},
+      {"includefield=00091001", "private as includefield without its creator (A26)"},
+      {"00090001=1", "private, in no block"},
+      {"00091001.00100010=1&00090010=ACME", "inside what nobody knows to be a sequence"},
       {"00990000=1", "private group length"},
       {"00080000=1", "group length"},
       {"00020010=1", "file meta information"},
       {"00000900=1", "command set"},
       {"FFFEE000=1", "an item tag"},
-      {"deadbeef=1", "a private tag in lower case"},
+      {"deadbeef=1", "a private tag without its creator, in lower case"},
       {"00100000=", "group length"},
       {"00101234=1", "not in the dictionary"},
       {"=1", "no name"},
@@ -341,7 +347,7 @@ TEST_CASE("includefield is a list, may repeat, and is a zero-length key (A12)") 
   }
   for (const char* query : {"includefield=", "includefield", "includefield=,", "includefield=foo",
                             "includefield=PatientNames", "includefield=0010", "includefield=All",
-                            "includefield=00091001", "includefield=Modality.PatientID"}) {
+                            "includefield=00090001", "includefield=Modality.PatientID"}) {
     INFO(query);
     CHECK_THAT(fault_of(query), Catch::StartsWith("includefield: "));
   }
@@ -560,6 +566,17 @@ TEST_CASE("Flags and page are written where they say something") {
         "fuzzymatching=true&emptyvaluematching=true&multiplevaluematching=true&offset=5&limit=0");
 }
 
+TEST_CASE("Private keys go beside their creator, in the form of text (A26)") {
+  const DataSet identifier = make([](DataSetBuilder& b) {
+    b.add(Tag(0x0009, 0x0010), Vr::LO, "ACME & SON");
+    b.add(Tag(0x0009, 0x1001), Vr::UN, "x ").add(Tag(0x0009, 0x1002), Vr::SH, "");
+  });
+  const auto written = write_search_query({identifier}, {});
+  REQUIRE(written);
+  CHECK(written.value() == "00090010=ACME%20%26%20SON&00091001=x&includefield=00091002");
+  CHECK(identifier_of(written.value()) == "00090010=ACME & SON 00091001#7800 00091002");
+}
+
 TEST_CASE("A key without a form in a query is a fault that names it (A29)") {
   struct Row {
     DataSet identifier;
@@ -578,8 +595,20 @@ TEST_CASE("A key without a form in a query is a fault that names it (A29)") {
        steps, "a list that is none of UIDs"},
       {make([](DataSetBuilder& b) { b.add(Tag(0x0009, 0x1001), Vr::LO, ""); }), Tag(0x0009, 0x1001),
        "a private attribute"},
-      {make([](DataSetBuilder& b) { b.add(Tag(0x0009, 0x0010), Vr::LO, "ACME"); }),
-       Tag(0x0009, 0x0010), "a private creator"},
+      {make([](DataSetBuilder& b) {
+         b.add(Tag(0x0009, 0x0010), Vr::LO, "");
+         b.add(Tag(0x0009, 0x1001), Vr::LO, "");
+       }),
+       Tag(0x0009, 0x1001), "a private attribute whose creator has no name"},
+      {make([](DataSetBuilder& b) {
+         b.add(Tag(0x0009, 0x0010), Vr::LO, "ACME").begin_sequence(Tag(0x0009, 0x1001));
+         b.begin_item().add(tags::Modality, Vr::CS, "").end_item().end_sequence();
+       }),
+       Tag(0x0009, 0x1001), "keys inside a private sequence"},
+      {make([](DataSetBuilder& b) {
+         b.add(Tag(0x0009, 0x0010), Vr::LO, "ACME").add(Tag(0x0009, 0x1001), Vr::UN, "\x01\x02");
+       }),
+       Tag(0x0009, 0x1001), "private bytes"},
       {make([](DataSetBuilder& b) { b.add(Tag(0x7FE0, 0x0010), Vr::OW, "ab"); }),
        Tag(0x7FE0, 0x0010), "bytes"},
       {make([](DataSetBuilder& b) { b.add(Tag(0x0010, 0x21C0), Vr::US, "abcd"); }),
