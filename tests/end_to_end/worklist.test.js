@@ -23,8 +23,23 @@ const itemsWithUmlauts = () =>
     .slice(0, names.length)
     .map(({ text }, index) => text.replace(/\(0010,0010\) PN .*/, `(0010,0010) PN [${names[index]}]`));
 
+// The names of PS3.5, Annexes H to K, as a RIS of the country keeps them: set, bytes, text.
+const eastern = [
+  ['\\ISO 2022 IR 87', 'Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B',
+    { Alphabetic: 'Yamada^Tarou', Ideographic: '山田^太郎', Phonetic: 'やまだ^たろう' }],
+  ['\\ISO 2022 IR 149', 'Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf',
+    { Alphabetic: 'Hong^Gildong', Ideographic: '洪^吉洞', Phonetic: '홍^길동' }],
+  ['GB18030', 'Wang^XiaoDong=\xcd\xf5^\xd0\xa1\xb6\xab', { Alphabetic: 'Wang^XiaoDong', Ideographic: '王^小东' }],
+];
+const easternItems = () =>
+  exampleDumps('wlistdb/OFFIS')
+    .slice(0, eastern.length)
+    .map(({ text }, index) => text
+      .replace(/\(0008,0005\) CS .*/, () => `(0008,0005) CS [${eastern[index][0]}]`)
+      .replace(/\(0010,0010\) PN .*/, () => `(0010,0010) PN [${eastern[index][1]}]`));
+
 before(async () => {
-  const worklists = { OFFIS: exampleDumps('wlistdb/OFFIS').map(({ text }) => text), UMLAUTS: itemsWithUmlauts() };
+  const worklists = { OFFIS: exampleDumps('wlistdb/OFFIS').map(({ text }) => text), UMLAUTS: itemsWithUmlauts(), EAST: easternItems() };
   ris = await startWlmscpfs(house, worklists);
   chain = await startChain(house, { worklist: { ...ris, aeTitle: 'OFFIS' } });
   umlauts = await startChain(house, { worklist: { ...ris, aeTitle: 'UMLAUTS' } });
@@ -157,6 +172,21 @@ describe('names that are not ASCII', () => {
     const { status, responses, errorComment } = await findscu(house, umlauts.a.dimse, await dump2dcm(house, text));
     assert.equal(status, 0, errorComment);
     assert.deepEqual(responses.map((item) => item['00100010'].value), ['MÜLLER^JÖRG']);
+  });
+
+  test('arrive from Japanese, Korean and Chinese sets on the web and at a modality that reads UTF-8 (G2 to G7)', async () => {
+    const east = await startChain(house, { worklist: { ...ris, aeTitle: 'EAST' } });
+    const answer = await get(east.b, '/modality-scheduled-procedure-steps?includefield=PatientName');
+    assert.equal(answer.status, 200, answer.body);
+    const found = answer.json().map((item) => item['00100010'].Value[0]);
+    const inOrder = (list) => list.map((one) => JSON.stringify(one)).sort();
+    assert.deepEqual(inOrder(found), inOrder(eastern.map(([, , name]) => name)));
+    const asked = '(0008,0005) CS [ISO_IR 192]\n(0010,0010) PN []\n';
+    const { status, responses } = await findscu(house, east.a.dimse, await dump2dcm(house, asked));
+    assert.equal(status, 0);
+    const names = eastern.map(([, , { Alphabetic, Ideographic, Phonetic }]) =>
+      [Alphabetic, Ideographic, Phonetic].filter((group) => group).join('='));
+    assert.deepEqual(responses.map((item) => item['00100010'].value).sort(), names.sort());
   });
 
   test('can be asked for on the web', async () => {
