@@ -16,8 +16,9 @@ constexpr auto slice = 50ms;          ///< between two looks at a cancellation w
 
 }  // namespace
 
-AssociationPool::Opened::Opened(Descriptor peer, const Association::Limits& limits)
-    : descriptor(std::move(peer)), transport(descriptor.get()) {
+AssociationPool::Opened::Opened(Descriptor peer, std::unique_ptr<TlsSession> tls,
+                                const Association::Limits& limits)
+    : descriptor(std::move(peer)), transport(descriptor.get(), std::move(tls)) {
   transport.set_write_timeout(limits.write_timeout);
 }
 
@@ -35,6 +36,14 @@ NetworkEvent AssociationPool::Lease::refusal(std::string_view abstract_syntax) c
 }
 
 AssociationPool::AssociationPool(PoolOptions options) : options_(std::move(options)) {
+  if (options_.tls.on_for_scu()) {
+    auto tls = TlsContext::for_scu(options_.tls);
+    if (tls) {
+      tls_ = std::move(tls).value();
+    } else {  // never plain instead
+      tls_fault_ = tls.fault().what;
+    }
+  }
   reaper_ = std::thread([this] { reap(); });
 }
 
@@ -108,17 +117,33 @@ void AssociationPool::grant_turns() {
   }
 }
 
-std::unique_ptr<AssociationPool::Opened> AssociationPool::open(Clock::time_point deadline,
-                                                               Failure& failure) {
+std::unique_ptr<AssociationPool::Opened> AssociationPool::connect(Clock::time_point deadline,
+                                                                  Failure& failure) {
+  failure = {NetworkEvent::tls_failed, tls_fault_};
+  if (!tls_fault_.empty()) return nullptr;
   failure.event = NetworkEvent::connect_failed;
-  auto until = std::min(deadline, Clock::now() + options_.acse_timeout);
+  const auto until = std::min(deadline, Clock::now() + options_.acse_timeout);
   auto peer = connect_to(options_.host, options_.port, until, failure.why);
   if (!peer) return nullptr;
-  auto opened = std::make_unique<Opened>(std::move(peer), options_.limits);
-  until = std::min(deadline, Clock::now() + options_.acse_timeout);
+  auto tls = tls_ ? tls_->connect(peer.get(), options_.host) : nullptr;
+  if (tls && !tls->shake_hands(until)) {
+    failure = {NetworkEvent::tls_failed, tls->failure()};
+    return nullptr;
+  }
+  return std::make_unique<Opened>(std::move(peer), std::move(tls), options_.limits);
+}
+
+std::unique_ptr<AssociationPool::Opened> AssociationPool::open(Clock::time_point deadline,
+                                                               Failure& failure) {
+  auto opened = connect(deadline, failure);
+  if (!opened) return nullptr;
+  const auto until = std::min(deadline, Clock::now() + options_.acse_timeout);
   auto answer = request_association(opened->transport, options_.proposed, until);
   if (answer.event != NetworkEvent::none) {
     failure = {answer.event, answer.why};
+    // With TLS 1.3 the SCP refuses our certificate only after the handshake.
+    const auto refused = opened->transport.tls_failure();
+    if (!refused.empty()) failure = {NetworkEvent::tls_failed, refused};
     return nullptr;
   }
   failure = {};

@@ -19,6 +19,7 @@
 #include "dimse/association.h"
 #include "dimse/descriptor.h"
 #include "dimse/negotiation.h"
+#include "dimse/tls.h"
 #include "dimse/transport.h"
 #include "mapping/outcome.h"
 #include "mapping/services.h"
@@ -34,6 +35,7 @@ struct PoolOptions {
   std::chrono::milliseconds idle_release{30'000};
   std::chrono::milliseconds acse_timeout{5'000};
   Association::Limits limits;
+  TlsOptions tls;
 };
 
 /// Safe from any thread.
@@ -43,7 +45,7 @@ class AssociationPool {
 
   /// An association with its connection.
   struct Opened {
-    Opened(Descriptor peer, const Association::Limits& limits);
+    Opened(Descriptor peer, std::unique_ptr<TlsSession> tls, const Association::Limits& limits);
     Descriptor descriptor;
     Transport transport;
     std::optional<Association> association;  ///< after negotiation
@@ -102,6 +104,7 @@ class AssociationPool {
 
   bool await_turn(Turn& turn, Clock::time_point deadline, mapping::Cancellation* cancellation);
   std::unique_ptr<Opened> open(Clock::time_point deadline, Failure& failure);
+  std::unique_ptr<Opened> connect(Clock::time_point deadline, Failure& failure);
   void keep(std::unique_ptr<Opened> opened);
   void discard(std::unique_ptr<Opened> opened);
   void free_place();
@@ -111,6 +114,9 @@ class AssociationPool {
   void release(std::unique_ptr<Opened> opened);
 
   const PoolOptions options_;
+  /// Null: plain, or a fault in its files.
+  std::shared_ptr<const TlsContext> tls_;
+  std::string tls_fault_;
 
   mutable std::mutex mutex_;
   std::condition_variable reaper_wakes_;

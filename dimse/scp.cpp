@@ -112,7 +112,14 @@ class Scp::Impl {
             {options_.bind, options_.port, options_.max_associations + spare_connections},
             [this](const Connection& connection) { serve(connection); }, log_) {}
 
-  mapping::Result<std::uint16_t> start() { return listener_.start(); }
+  mapping::Result<std::uint16_t> start() {
+    if (options_.tls.on_for_scp()) {
+      auto tls = TlsContext::for_scp(options_.tls);
+      if (!tls) return tls.fault();
+      tls_ = std::move(tls).value();
+    }
+    return listener_.start();
+  }
   void stop(std::chrono::milliseconds grace) {
     stopping_ = true;
     listener_.stop(grace);
@@ -129,6 +136,9 @@ class Scp::Impl {
   };
 
   void serve(const Connection& connection);
+  std::chrono::milliseconds patience() const {
+    return stopping_ ? std::chrono::milliseconds(lingering_at_stop) : lingering;
+  }
   Decision decide(const AssociationRequest& request, Admission& admission) const;
   std::optional<Decision> check_caller(const AssociationRequest& request,
                                        Admission& admission) const;
@@ -139,6 +149,7 @@ class Scp::Impl {
   const ScpOptions options_;
   const mapping::Router router_;
   const mapping::Log log_;
+  std::shared_ptr<const TlsContext> tls_;  ///< null: plain; constant once it has started
   Places places_;
   std::atomic<bool> stopping_{false};
   Listener listener_;  // last: its threads use what stands above
@@ -193,7 +204,14 @@ void Scp::Impl::log_refusal(const AcceptResult& result, const mapping::Caller& c
 
 void Scp::Impl::serve(const Connection& connection) {
   const auto deadline = Transport::Clock::now() + options_.acse_timeout;
-  Transport transport(connection.descriptor);
+  auto tls = tls_ ? tls_->accept(connection.descriptor) : nullptr;
+  if (tls && !tls->shake_hands(deadline, connection.stop_descriptor)) {
+    log_(LogLevel::warn,
+         fmt::format("dimse: {}: TLS refused: {}", connection.address, tls->failure()));
+    tls.reset();  // what it had to say is sent; it must not be lost in a reset
+    return Transport(connection.descriptor).close_gracefully(patience());
+  }
+  Transport transport(connection.descriptor, std::move(tls));
   transport.set_write_timeout(options_.dimse_timeout);
   if (transport.wait(deadline, connection.stop_descriptor) == Transport::Wait::beside) return;
   Admission admission{
@@ -213,7 +231,7 @@ void Scp::Impl::serve(const Connection& connection) {
                log_,        {}};
   end(peer, serve(peer, connection.stop_descriptor));
   admission.place.leave();
-  transport.close_gracefully(stopping_ ? lingering_at_stop : lingering);
+  transport.close_gracefully(patience());
 }
 
 /// Answers one request after the other, as they come, until the association ends.

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "dimse/tls.h"
 #include "mapping/attribute_path.h"
 #include "mapping/character_set.h"
 #include "mapping/log.h"
@@ -47,6 +48,7 @@ struct ScpOptions {
   /// What a service may take for one transaction (Context::deadline).
   std::chrono::milliseconds transaction_timeout{60'000};
   std::uint32_t max_pdu_bytes = 131072;        ///< 4096 to 131072
+  TlsOptions tls;                              ///< with a certificate this port speaks TLS
   std::size_t max_data_set_bytes = 16u << 20;  ///< of a request; more is answered by an abort
 };
 
@@ -60,7 +62,7 @@ class Scp {
   Scp(const Scp&) = delete;
   Scp& operator=(const Scp&) = delete;
 
-  /// Listens and returns the port. Fault: the address cannot be bound.
+  /// Listens and returns the port. Fault: the address cannot be bound, TLS files not be used.
   mapping::Result<std::uint16_t> start();
 
   /// Stops accepting, ends idle associations, lets operations that run end until the grace is

@@ -85,6 +85,7 @@ PoolOptions pool_options(const ScuOptions& options) {
   pool.idle_release = options.idle_release;
   pool.acse_timeout = options.acse_timeout;
   pool.limits = {options.max_data_set_bytes, options.dimse_timeout};
+  pool.tls = options.tls;
   return pool;
 }
 

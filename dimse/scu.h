@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "dimse/tls.h"
 #include "mapping/character_set.h"
 #include "mapping/log.h"
 #include "mapping/services.h"
@@ -32,6 +33,7 @@ struct ScuOptions {
   std::chrono::milliseconds acse_timeout{5'000};    ///< to connect, and again for A-ASSOCIATE-AC
   std::chrono::milliseconds dimse_timeout{30'000};  ///< for each response, and to send
   std::uint32_t max_pdu_bytes = 131072;             ///< 4096 to 131072
+  TlsOptions tls;                                   ///< with CAs the SCP is spoken to by TLS
   std::size_t max_data_set_bytes = 16u << 20;       ///< of one response
 };
 

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "dimse/tls.h"
+
 namespace dimse {
 namespace {
 
@@ -31,9 +33,19 @@ int poll_timeout(Transport::Clock::time_point deadline) {
   return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left).count());
 }
 
-Transport::Transport(int descriptor) : descriptor_(descriptor) {
+Transport::Transport(int descriptor, std::unique_ptr<TlsSession> tls)
+    : descriptor_(descriptor), tls_(std::move(tls)), receive_on_(POLLIN), send_on_(POLLOUT) {
   set_option(descriptor_, IPPROTO_TCP, TCP_NODELAY, 1);
   set_option(descriptor_, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+Transport::~Transport() = default;
+
+std::string Transport::tls_failure() const { return tls_ ? tls_->failure() : std::string(); }
+
+bool Transport::await(short events, Clock::time_point deadline) const {
+  pollfd peer{descriptor_, events, 0};
+  return ::poll(&peer, 1, poll_timeout(deadline)) != 0 || Clock::now() < deadline;
 }
 
 void Transport::consume(std::size_t count) {
@@ -54,9 +66,30 @@ void Transport::make_room(std::size_t wanted) {
   if (wanted > input_.size()) input_.resize(wanted);
 }
 
+Transport::Status Transport::receive_by_tls() {
+  std::size_t got = 0;
+  switch (tls_->receive(input_.data() + end_, input_.size() - end_, got)) {
+    case TlsSession::Status::ok:
+      end_ += got;
+      receive_on_ = POLLIN;
+      return Status::ok;
+    case TlsSession::Status::wants_input:
+      receive_on_ = POLLIN;
+      return Status::timed_out;
+    case TlsSession::Status::wants_output:
+      receive_on_ = POLLOUT;
+      return Status::timed_out;
+    case TlsSession::Status::closed:
+      return Status::closed;
+  }
+  return Status::closed;
+}
+
+/// timed_out: there is nothing now.
 Transport::Status Transport::receive() {
   // An ACK at once: a stock peer with Nagle on waits for it before its second write.
   set_option(descriptor_, IPPROTO_TCP, TCP_QUICKACK, 1);
+  if (tls_) return receive_by_tls();
   for (;;) {
     auto got = ::recv(descriptor_, input_.data() + end_, input_.size() - end_, MSG_DONTWAIT);
     if (got > 0) {
@@ -72,6 +105,11 @@ Transport::Status Transport::receive() {
 Transport::Status Transport::fill_available() {
   make_room(end_ - begin_ + 1);
   auto status = receive();
+  // What TLS has decrypted already, no poll would ever tell of.
+  while (status == Status::ok && tls_ && tls_->has_input()) {
+    make_room(end_ - begin_ + 1);
+    status = receive();
+  }
   return status == Status::timed_out ? Status::ok : status;
 }
 
@@ -83,9 +121,7 @@ Transport::Status Transport::fill(std::size_t wanted, Clock::time_point deadline
     auto status = receive();
     if (status == Status::closed) return status;
     if (status == Status::ok) continue;
-    pollfd peer{descriptor_, POLLIN, 0};
-    int ready = ::poll(&peer, 1, poll_timeout(deadline));
-    if (ready == 0 && Clock::now() >= deadline) return Status::timed_out;
+    if (!await(receive_on_, deadline)) return Status::timed_out;
   }
   return Status::ok;
 }
@@ -94,26 +130,51 @@ Transport::Wait Transport::wait(Clock::time_point deadline, int beside) {
   if (flush(Clock::now() + write_timeout_) != Status::ok) return Wait::readable;  // recv says why
   if (begin_ == end_ && input_.size() > burst_input) input_ = {};
   if (output_.capacity() > burst_input) output_ = {};
+  if (tls_ && tls_->has_input()) return Wait::readable;
   for (;;) {
     set_option(descriptor_, IPPROTO_TCP, TCP_QUICKACK, 1);
-    pollfd ready[] = {{descriptor_, POLLIN, 0}, {beside, POLLIN, 0}};
+    pollfd ready[] = {{descriptor_, receive_on_, 0}, {beside, POLLIN, 0}};
     int count = ::poll(ready, beside < 0 ? 1 : 2, poll_timeout(deadline));
     if (count > 0) return ready[0].revents != 0 ? Wait::readable : Wait::beside;
     if (count == 0 && Clock::now() >= deadline) return Wait::timed_out;
   }
 }
 
+void Transport::count_sent(std::size_t bytes) {
+  flushed_ += bytes;
+  sent_ += bytes;
+  if (flushed_ == output_.size()) {
+    output_.clear();
+    flushed_ = 0;
+  }
+}
+
+Transport::Status Transport::send_by_tls() {
+  std::size_t gone = 0;
+  switch (tls_->send(output_.data() + flushed_, output_.size() - flushed_, gone)) {
+    case TlsSession::Status::ok:
+      count_sent(gone);
+      send_on_ = POLLOUT;
+      return Status::ok;
+    case TlsSession::Status::wants_input:
+      send_on_ = POLLIN;
+      return Status::timed_out;
+    case TlsSession::Status::wants_output:
+      send_on_ = POLLOUT;
+      return Status::timed_out;
+    case TlsSession::Status::closed:
+      return Status::closed;
+  }
+  return Status::closed;
+}
+
 Transport::Status Transport::send_once() {
+  if (tls_) return send_by_tls();
   for (;;) {
     auto gone = ::send(descriptor_, output_.data() + flushed_, output_.size() - flushed_,
                        MSG_NOSIGNAL | MSG_DONTWAIT);
     if (gone >= 0) {
-      flushed_ += static_cast<std::size_t>(gone);
-      sent_ += static_cast<std::uint64_t>(gone);
-      if (flushed_ == output_.size()) {
-        output_.clear();
-        flushed_ = 0;
-      }
+      count_sent(static_cast<std::size_t>(gone));
       return Status::ok;
     }
     if (errno == EINTR) continue;
@@ -127,9 +188,7 @@ Transport::Status Transport::flush(Clock::time_point deadline) {
     auto status = send_once();
     if (status == Status::closed) return status;
     if (status == Status::ok) continue;
-    pollfd peer{descriptor_, POLLOUT, 0};
-    int ready = ::poll(&peer, 1, poll_timeout(deadline));
-    if (ready == 0 && Clock::now() >= deadline) return Status::timed_out;
+    if (!await(send_on_, deadline)) return Status::timed_out;
   }
   return Status::ok;
 }
@@ -146,6 +205,7 @@ Transport::Status Transport::flush_available() {
 void Transport::close_gracefully(std::chrono::milliseconds at_most) {
   auto deadline = Clock::now() + at_most;
   if (flush(deadline) != Status::ok) return;
+  if (tls_) tls_->say_goodbye();
   ::shutdown(descriptor_, SHUT_WR);
   constexpr std::size_t most = 4u << 20;  // a peer that keeps sending is not listened to for ever
   for (std::size_t swallowed = 0; swallowed < most; swallowed += end_) {
@@ -154,8 +214,7 @@ void Transport::close_gracefully(std::chrono::milliseconds at_most) {
     auto status = receive();
     if (status == Status::closed) return;
     if (status == Status::ok) continue;
-    pollfd peer{descriptor_, POLLIN, 0};
-    if (::poll(&peer, 1, poll_timeout(deadline)) == 0) return;
+    if (!await(receive_on_, deadline)) return;
   }
 }
 

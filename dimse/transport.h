@@ -1,6 +1,7 @@
 // Bytes on one TCP connection, both roles: buffered both ways, one send a message and one recv a
 // burst, every wait bounded by a total deadline, so that a peer that drips or stops reading holds
-// no thread for ever. Knows no PDU. TLS will replace its two calls of send and recv.
+// no thread for ever. Knows no PDU. TLS, where it is spoken, stands in for the calls of send and
+// recv.
 //
 // Why not DcmTCPConnection: it writes each PDU in two writes with Nagle on (44 ms against delayed
 // ACKs), and its timeouts begin anew with each byte.
@@ -9,11 +10,14 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace dimse {
+
+class TlsSession;
 
 /// One thread at a time, except shutting the descriptor down from outside.
 class Transport {
@@ -22,12 +26,16 @@ class Transport {
   enum class Status { ok, timed_out, closed };  ///< closed: by the peer, or broken
   enum class Wait { readable, beside, timed_out };
 
-  /// descriptor: a connected stream socket; not owned. Sets TCP_NODELAY.
-  explicit Transport(int descriptor);
+  /// descriptor: a connected stream socket; not owned. Sets TCP_NODELAY. tls: after its handshake;
+  /// null: the bytes go as they are.
+  explicit Transport(int descriptor, std::unique_ptr<TlsSession> tls = nullptr);
+  ~Transport();
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
 
   int descriptor() const { return descriptor_; }
+  /// What TLS complained about, for the log; empty if it did not.
+  std::string tls_failure() const;
 
   /// Bytes that have arrived and were not consumed. Valid until the next call.
   std::string_view input() const { return {input_.data() + begin_, end_ - begin_}; }
@@ -60,9 +68,15 @@ class Transport {
  private:
   void make_room(std::size_t wanted);
   Status receive();
+  Status receive_by_tls();
   Status send_once();
+  Status send_by_tls();
+  void count_sent(std::size_t bytes);
+  bool await(short events, Clock::time_point deadline) const;  ///< false: timed out
 
   const int descriptor_;
+  const std::unique_ptr<TlsSession> tls_;
+  short receive_on_, send_on_;  ///< what poll must see before another try; TLS may need the other
   std::vector<char> input_;
   std::size_t begin_ = 0, end_ = 0;
   std::string output_;

@@ -240,9 +240,9 @@ Keys dimse_keys(Config::DimseFront& front) {
       seconds("dimse_timeout_seconds", "60", scp.dimse_timeout, scp.transaction_timeout),
       seconds("idle_timeout_seconds", "300", scp.idle_timeout),
       integer("max_pdu_bytes", "131072", 4096, 131072, scp.max_pdu_bytes),
-      later("tls_certificate"),
-      later("tls_private_key"),
-      later("tls_trusted"),
+      text("tls_certificate", "", scp.tls.certificate),
+      text("tls_private_key", "", scp.tls.private_key),
+      text("tls_trusted", "", scp.tls.trusted),
   };
 }
 
@@ -269,7 +269,7 @@ Key cross_origins(std::vector<std::string>& target) {
   return {"cors_allowed_origins", "", allowed, [&target](const std::string& value) {
             target = split_names(value);
             return web::OriginServer::valid_origins(target) ? std::string()
-                                                             : fmt::format("expected {}", allowed);
+                                                            : fmt::format("expected {}", allowed);
           }};
 }
 
@@ -327,9 +327,9 @@ Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::strin
       character_set("assume_character_set", scu.assume_character_set),
       seconds("acse_timeout_seconds", "5", scu.acse_timeout),
       seconds("dimse_timeout_seconds", "30", scu.dimse_timeout),
-      later("tls_certificate"),
-      later("tls_private_key"),
-      later("tls_trusted"),
+      text("tls_certificate", "", scu.tls.certificate),
+      text("tls_private_key", "", scu.tls.private_key),
+      text("tls_trusted", "", scu.tls.trusted),
   };
 }
 
@@ -417,6 +417,7 @@ class ConfigReader {
       apply(section, gateway_keys(config(), state_dir_));
     } else if (section.kind == "dimse") {
       apply(section, dimse_keys(config().dimse.emplace()));
+      check_tls(section, config().dimse->options.tls, true);
     } else if (section.kind == "web") {
       apply(section, web_keys(config().web.emplace()));
     } else if (section.kind == "backend") {
@@ -440,6 +441,7 @@ class ConfigReader {
       dimse::ScuOptions scu;
       BackendConfig backend;
       apply(section, scp_backend_keys(scu, backend, kind));
+      check_tls(section, scu.tls, false);
       backend.options = std::move(scu);
       config().backends.insert_or_assign(section.name, std::move(backend));
     } else if (kind_entry != section.entries.end() && kind_entry->value == "origin-server") {
@@ -453,6 +455,32 @@ class ConfigReader {
     } else {  // without its kind no other key can be judged
       fault(kind_entry->line, section.title(), "kind", kind_key(kind).apply(kind_entry->value));
     }
+  }
+
+  // DIMSE over TLS: a certificate has its key, an SCP has a certificate, an SCU checks one, and the
+  // files are what they should be.
+  void check_tls(const IniSection& section, const dimse::TlsOptions& tls, bool scp) {
+    const auto wrong = [&](std::string_view key, std::string what) {
+      fault(line_of(section, key), section.title(), std::string(key), std::move(what));
+    };
+    if (tls.certificate.empty() != tls.private_key.empty()) {
+      const bool first = tls.certificate.empty();
+      return wrong(first ? "tls_certificate" : "tls_private_key",
+                   fmt::format("missing, expected together with {}",
+                               first ? "tls_private_key" : "tls_certificate"));
+    }
+    if (scp && tls.certificate.empty() && !tls.trusted.empty()) {
+      return wrong("tls_certificate", "missing, expected together with tls_trusted");
+    }
+    if (!scp && !tls.certificate.empty() && tls.trusted.empty()) {
+      return wrong("tls_trusted", "missing, expected the CAs that the SCP's certificate is of");
+    }
+    if (!(scp ? tls.on_for_scp() : tls.on_for_scu())) return;
+    const auto made = scp ? dimse::TlsContext::for_scp(tls) : dimse::TlsContext::for_scu(tls);
+    if (made) return;
+    const std::string& what = made.fault().what;
+    const auto colon = what.find(": ");
+    wrong(what.substr(0, colon), what.substr(colon + 2));
   }
 
   void read_modality(const IniSection& section) {

@@ -165,7 +165,17 @@ TEST_CASE("each single fault is found where it stands") {
       {"[dimse]\nmpps_delivery = queued\n",
        "f.ini:2: [dimse] mpps_delivery: queued is not yet available, expected direct"},
       {"[dimse]\ntls_certificate = /etc/c.pem\n",
-       "f.ini:2: [dimse] tls_certificate: not yet available, expected nothing here"},
+       "f.ini:1: [dimse] tls_private_key: missing, expected together with tls_certificate"},
+      {"[dimse]\ntls_trusted = /etc/c.pem\n",
+       "f.ini:1: [dimse] tls_certificate: missing, expected together with tls_trusted"},
+      {"[dimse]\ntls_certificate = /nowhere.pem\ntls_private_key = /nowhere.key\n",
+       "f.ini:2: [dimse] tls_certificate: cannot use /nowhere.pem: No such file or directory"},
+      {"[dimse]\n[backend a]\nkind = scp\nae_title = A\nhost = h\ntls_trusted = /nowhere.pem\n",
+       "f.ini:6: [backend a] tls_trusted: cannot use /nowhere.pem: No such file or directory"},
+      {"[dimse]\n[backend a]\nkind = scp\nae_title = A\nhost = h\n"
+       "tls_certificate = /a.pem\ntls_private_key = /a.key\n",
+       "f.ini:2: [backend a] tls_trusted: missing, expected the CAs that the SCP's certificate is "
+       "of"},
       {"[dimse]\nworklist = a, b\n",
        "f.ini:2: [dimse] worklist: several backends are not yet available, expected one name"},
       {"[dimse]\n[backend a]\nkind = store\n",
