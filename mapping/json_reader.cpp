@@ -63,7 +63,9 @@ class Handler {
     return value(Token::number, {at, length});
   }
   bool String(const char* at, rapidjson::SizeType length, bool) {
-    return value(Token::string, {at, length});
+    const std::string_view text(at, length);
+    if (holds_surrogate(text)) return malformed("no half of a surrogate pair");
+    return value(Token::string, text);
   }
   bool StartObject();
   bool Key(const char* at, rapidjson::SizeType length, bool);
@@ -127,6 +129,14 @@ class Handler {
   std::string path() const;
   bool fail(Fault::Kind kind, std::string_view expected);
   bool malformed(std::string_view expected) { return fail(Fault::Kind::malformed, expected); }
+  // RapidJSON refuses a lone high surrogate and makes three bytes, that are no UTF-8, of a low one.
+  static bool holds_surrogate(std::string_view text) {
+    for (std::size_t at = text.find('\xED'); at != std::string_view::npos;
+         at = text.find('\xED', at + 1)) {
+      if (at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) >= 0xA0) return true;
+    }
+    return false;
+  }
   bool invalid(std::string_view expected) { return fail(Fault::Kind::invalid_value, expected); }
   std::string of_vr() { return fmt::format(" (VR {})", to_string(vr())); }
 

@@ -59,7 +59,12 @@ Result<CharacterSet> choose(DataSetView data_set, const WireWriteOptions& option
   for (const CharacterSet& set : CharacterSet::smallest_first()) {
     if (find_unencodable(set, texts) == nullptr) return set;
   }
-  return CharacterSet::utf_8();
+  // ISO_IR 192, the last of them, holds every character but this one.
+  const NonAscii* const refused = find_unencodable(CharacterSet::utf_8(), texts);
+  return Fault{
+      Fault::Kind::character_set,
+      fmt::format("{}: expected text without escape sequences", to_string(refused->element.tag)),
+      {refused->outermost}};
 }
 
 constexpr std::size_t undefined_length = 0xFFFFFFFF;

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <list>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "mapping/base64.h"
@@ -42,7 +43,8 @@ bool is_blank(const XmlText& text) {
 
 class Reader {
  public:
-  Reader(std::string_view text, const XmlReadOptions& options) : options_(options), scanner_(text) {
+  Reader(std::string_view text, const XmlReadOptions& options)
+      : options_(options), scanner_(text), size_(text.size()) {
     path_.reserve(8);
     value_field_.reserve(128);
   }
@@ -95,10 +97,31 @@ class Reader {
     return false;
   }
 
-  // Private blocks of one data set: creators get the next free block of their group. rule E3
+  // Private blocks of one data set: creators get the next free block of their group, if the
+  // document does not hold their element (some do). rule E3
   struct PrivateBlocks {
-    std::map<std::pair<std::uint16_t, std::string>, std::uint16_t> blocks;
-    std::map<std::uint16_t, std::uint16_t> next;
+    struct Block {
+      std::uint16_t number;
+      bool in_document;
+    };
+    std::map<std::pair<std::uint16_t, std::string>, Block> blocks;  // by group and creator
+    std::set<Tag> taken;
+
+    void note(Tag creator_element, std::string_view creator) {
+      taken.insert(creator_element);
+      blocks.try_emplace({creator_element.group(), std::string(creator)},
+                         Block{creator_element.element(), true});
+    }
+    /// 0 if no block is free.
+    std::uint16_t block_of(std::uint16_t group, std::string creator) {
+      const auto [at, is_new] = blocks.try_emplace({group, std::move(creator)}, Block{0, false});
+      for (std::uint16_t number = 0x10; is_new && number <= 0xFF; ++number) {
+        if (!taken.insert(Tag(group, number)).second) continue;
+        at->second.number = number;
+        break;
+      }
+      return at->second.number;
+    }
   };
 
   // Of the root or an item, whose start has been taken, to its end.
@@ -112,7 +135,7 @@ class Reader {
       }
     }
     for (const auto& [owner, block] : blocks.blocks) {
-      builder_.add(Tag(owner.first, block), Vr::LO, owner.second);
+      if (!block.in_document) builder_.add(Tag(owner.first, block.number), Vr::LO, owner.second);
     }
   }
 
@@ -148,10 +171,17 @@ class Reader {
     if (place == TagPlace::ignored) skip_element();
     if (place == TagPlace::attribute && resolve_vr(head, attribute) &&
         resolve_creator(head, attribute, blocks)) {
-      read_content(attribute);
-      if (builder_.failed() && !fault_) fault_ = builder_.build().fault();
+      const bool is_creator = attribute.tag.is_private_creator() && attribute.vr == Vr::LO;
+      if (read_content(attribute) && is_creator) blocks.note(attribute.tag, value_field_);
+      check_builder();
     }
     path_.pop_back();
+    return !fault_;
+  }
+
+  // The builder's fault, such as too much nesting or an attribute twice, ends the reading.
+  bool check_builder() {
+    if (builder_.failed() && !fault_) fault_ = builder_.build().fault();
     return !fault_;
   }
 
@@ -178,11 +208,10 @@ class Reader {
       return fail(Fault::Kind::invalid_value,
                   "no backslash and no control character in privateCreator");
     }
-    std::uint16_t& free = blocks.next.try_emplace(tag.group(), std::uint16_t{0x10}).first->second;
-    const auto [block, is_new] = blocks.blocks.try_emplace({tag.group(), std::move(creator)}, free);
-    if (is_new && ++free > 0x100) return fail(Fault::Kind::too_large, "at most 240 creators");
+    const std::uint16_t block = blocks.block_of(tag.group(), std::move(creator));
+    if (block == 0) return fail(Fault::Kind::too_large, "at most 240 creators");
     attribute.tag =
-        Tag(tag.group(), static_cast<std::uint16_t>(block->second << 8 | (tag.element() & 0xFF)));
+        Tag(tag.group(), static_cast<std::uint16_t>(block << 8 | (tag.element() & 0xFF)));
     return true;
   }
 
@@ -279,7 +308,7 @@ class Reader {
       if (number != ++count) return malformed_here("Items numbered from 1 without a gap");
       path_.back().second = count - 1;
       builder_.begin_item();
-      if (builder_.failed()) return fail(Fault::Kind::too_large, "less nesting");
+      if (!check_builder()) return false;
       read_data_set();
       builder_.end_item();
       return !fault_;
@@ -310,6 +339,7 @@ class Reader {
     value_field_.clear();
     const auto read_one = [&](unsigned number) {
       if (rules.kind == VrKind::text && rules.many_values) {
+        if (!count_left_out(number - last - 1)) return false;
         value_field_.append(last == 0 ? number - 1 : number - last, '\\');
       } else if (rules.kind != VrKind::number && last != 0) {
         return malformed_here("one value" + of_vr(attribute.vr));
@@ -334,6 +364,13 @@ class Reader {
     }
     builder_.add(attribute.tag, attribute.vr, value_field_);
     return true;
+  }
+
+  // A short element may leave out thousands of values: no more than the document has bytes, so that
+  // the data set is not many times as large as its text.
+  bool count_left_out(std::size_t count) {
+    left_out_ += count;
+    return left_out_ <= size_ || fail(Fault::Kind::too_large, "fewer values left out");
   }
 
   bool read_value(const Attribute& attribute) {
@@ -460,6 +497,8 @@ class Reader {
 
   const XmlReadOptions& options_;
   XmlScanner scanner_;
+  const std::size_t size_;    // of the document
+  std::size_t left_out_ = 0;  // values so far
   DataSetBuilder builder_;
   std::string value_field_;                        // of the attribute being read
   std::list<std::string> joined_;                  // its texts that do not stand in the document

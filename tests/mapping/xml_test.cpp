@@ -126,6 +126,26 @@ TEST_CASE("private attributes carry their creator and get a block of their own (
   CHECK(read_xml(xml).value() == from_json(json));
 }
 
+TEST_CASE("private creators that stand in the document as elements too keep their block (E3)") {
+  // As dcm2xml of DCMTK writes them.
+  CHECK(as_json(R"(<DicomAttribute tag="00290010" vr="LO"><Value number="1">ONE</Value>)"
+                R"(</DicomAttribute><DicomAttribute tag="00290012" vr="LO"><Value>TWO</Value>)"
+                R"(</DicomAttribute><DicomAttribute tag="00290001" vr="SH" privateCreator="TWO"/>)"
+                R"(<DicomAttribute tag="00290001" vr="SH" privateCreator="ONE"/>)"
+                R"(<DicomAttribute tag="00290001" vr="SH" privateCreator="NEW"/>)") ==
+        R"({"00290010":{"vr":"LO","Value":["ONE"]},"00290011":{"vr":"LO","Value":["NEW"]},)"
+        R"("00290012":{"vr":"LO","Value":["TWO"]},"00291001":{"vr":"SH"},"00291101":{"vr":"SH"},)"
+        R"("00291201":{"vr":"SH"}})");
+}
+
+TEST_CASE("what is wrong in one item is said of it, not of the next") {
+  CHECK(
+      as_json(R"(<DicomAttribute tag="00400100" vr="SQ"><Item number="1">)"
+              R"(<DicomAttribute tag="00400009" vr="SH"/><DicomAttribute tag="00400009" vr="SH"/>)"
+              R"(</Item><Item number="2"/></DicomAttribute>)") ==
+      "fault: 00400009: expected each attribute once");
+}
+
 TEST_CASE("0008,0005 is ISO_IR 192 where text is not ASCII, and never another (E7, D17)") {
   const std::string xml = written(from_json(R"({"00100020":{"vr":"LO","Value":["ü"]}})"));
   CHECK(xml.find(
