@@ -66,12 +66,13 @@ std::optional<Fault> check_key(const AttributePath& path) {
       return Fault{
           Fault::Kind::malformed, fmt::format("{} {}", to_string(tag), why), {path.front()}};
     };
+    if (place_of(tag) != TagPlace::attribute && tag != tags::SpecificCharacterSet) {
+      return refuse("is no attribute of an identifier");
+    }
     const bool in_block = tag.is_private_creator() || tag.private_creator().is_private_creator();
     if (tag.is_private() && in_block && &tag == &path.back()) continue;  // see check_creators
     if (tag.is_private()) return refuse("is no private attribute of a block (PS3.5, 7.8.1)");
-    if (tag.is_group_length() || tag.group() < 0x0008 || tag.group() == 0xFFFE) {
-      return refuse("is no attribute of an identifier");
-    }
+    if (tag.group() == 0xFFFE) return refuse("is no attribute of an identifier");
     if (find_attribute(tag) == nullptr) return refuse("is not in the data dictionary");
   }
   return std::nullopt;

@@ -214,7 +214,7 @@ class Reader {
       }
       read_item(sequence_end, length, head.tag, character_set);
     }
-    builder_.end_sequence();
+    if (!fault_) builder_.end_sequence();
   }
 
   void read_item(const char* end, std::uint32_t length, Tag sequence, CharacterSet character_set) {
@@ -222,7 +222,7 @@ class Reader {
     if (builder_.failed()) return fail(Fault::Kind::too_large, sequence, "nested too deeply");
     const bool delimited = length == undefined_length;
     read_elements(delimited ? end : at_ + length, delimited, character_set);
-    builder_.end_item();
+    if (!fault_) builder_.end_item();  // a fault leaves sequences open: nothing may be ended then
   }
 
   void add_value(const Header& head, std::string_view value, const CharacterSet& character_set) {

@@ -166,7 +166,10 @@ class Reader {
     }
     path_.emplace_back(tag, 0);
     Attribute attribute{tag, Vr::UN};
-    const TagPlace place = place_of(tag);  // text is UTF-8 whatever (0008,0005) says: rule E7
+    // Text is UTF-8 whatever (0008,0005) says: rule E7. With a creator, (0029,00xx) is no group
+    // length but an attribute of a block yet to be found: rule E3.
+    const bool in_block = tag.is_private() && head.creator != nullptr;
+    const TagPlace place = in_block ? TagPlace::attribute : place_of(tag);
     if (place == TagPlace::misplaced) malformed_here("an attribute of a data set, above 00080005");
     if (place == TagPlace::ignored) skip_element();
     if (place == TagPlace::attribute && resolve_vr(head, attribute) &&
@@ -310,7 +313,7 @@ class Reader {
       builder_.begin_item();
       if (!check_builder()) return false;
       read_data_set();
-      builder_.end_item();
+      if (!fault_) builder_.end_item();  // a fault leaves sequences open
       return !fault_;
     };
     builder_.begin_sequence(attribute.tag);
@@ -327,7 +330,7 @@ class Reader {
       read_item(number);
       before = scanner_.mark();
     }
-    builder_.end_sequence();
+    if (!fault_) builder_.end_sequence();
     return !fault_;
   }
 

@@ -271,6 +271,16 @@ TEST_CASE("what a fixed set does not hold is replaced and counted where that is 
   }
 }
 
+TEST_CASE("a fault deep inside open sequences ends reading, whatever order the tags had") {
+  // (0010,...) behind (0040,...): the frame is to be sorted, and its last sequence never ended.
+  const std::string open_item("\x40\0\0\1\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF", 16);
+  const std::string backwards("\x10\0\xC0\x21\2\0\0\0\4\0", 10);
+  std::string bytes = open_item;
+  bytes += open_item + backwards + open_item + backwards;
+  bytes += std::string("\x08\0\x50\0\xFF\xFF\0\0", 8);  // longer than the data set
+  for (const TransferSyntax syntax : all_syntaxes) CHECK_FALSE(read_data_set(bytes, syntax));
+}
+
 TEST_CASE("broken bytes are faults: every truncation, mutations, wild lengths, deep nesting") {
   const DataSet data_set = support::RandomDataSet(11).make();
   std::mt19937 random(5);

@@ -146,6 +146,14 @@ TEST_CASE("what is wrong in one item is said of it, not of the next") {
       "fault: 00400009: expected each attribute once");
 }
 
+TEST_CASE("the first private attribute of a block is no group length (E3)") {
+  const char* json =
+      R"({"00290010":{"vr":"LO","Value":["ONE"]},"00291000":{"vr":"SH","Value":["a"]}})";
+  const std::string xml = written(from_json(json));
+  CHECK(xml.find(R"(tag="00290000" vr="SH" privateCreator="ONE")") != std::string::npos);
+  CHECK(read_xml(xml).value() == from_json(json));
+}
+
 TEST_CASE("0008,0005 is ISO_IR 192 where text is not ASCII, and never another (E7, D17)") {
   const std::string xml = written(from_json(R"({"00100020":{"vr":"LO","Value":["ü"]}})"));
   CHECK(xml.find(
