@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 namespace web {
 namespace {
@@ -23,12 +24,24 @@ bool is_visible(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
 }
 
-/// host[:port] or [IPv6][:port].
-Result<BaseUri> parse_authority(std::string_view authority) {
+/// Cuts http:// or https:// off. Nothing if neither stands there.
+std::optional<BaseUri> take_scheme(std::string_view& text) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (lower(text.substr(0, scheme.size())) != scheme) continue;
+    text.remove_prefix(scheme.size());
+    BaseUri uri;
+    uri.tls = scheme == "https://";
+    uri.port = uri.tls ? 443 : 80;
+    return uri;
+  }
+  return std::nullopt;
+}
+
+/// host[:port] or [IPv6][:port], into what its scheme made.
+Result<BaseUri> parse_authority(std::string_view authority, BaseUri uri) {
   if (authority.find('@') != std::string_view::npos) {
     return fault("user names and passwords do not belong into a URI");
   }
-  BaseUri uri;
   std::size_t after_host = authority.find(':');
   if (authority.starts_with('[')) {
     const std::size_t end = authority.find(']');
@@ -52,13 +65,11 @@ Result<BaseUri> parse_authority(std::string_view authority) {
 }  // namespace
 
 Result<BaseUri> parse_base_uri(std::string_view text) {
-  constexpr std::string_view http = "http://";
-  if (lower(text.substr(0, 8)) == "https://") return fault("https is not yet available");
-  if (lower(text.substr(0, http.size())) != http) return fault("the URI must begin with http://");
+  const auto scheme = take_scheme(text);
+  if (!scheme) return fault("the URI must begin with http:// or https://");
   if (!is_visible(text)) return fault("the URI holds a blank or a character beyond ASCII");
-  text.remove_prefix(http.size());
   const std::size_t slash = text.find('/');
-  auto uri = parse_authority(text.substr(0, slash));
+  auto uri = parse_authority(text.substr(0, slash), *scheme);
   if (!uri || slash == std::string_view::npos) return uri;
   std::string_view path = text.substr(slash);
   if (path.find_first_of("?#") != std::string_view::npos) {
@@ -79,13 +90,10 @@ Result<std::string> resolve_redirect(const BaseUri& base, std::string_view locat
   location = location.substr(0, location.find('#'));
   if (!is_visible(location)) return fault("the redirect leads to no URI");
   if (location.starts_with('/') && !location.starts_with("//")) return std::string(location);
-  constexpr std::string_view http = "http://";
-  if (lower(location.substr(0, http.size())) != http) {
-    return fault("the redirect leads to another scheme");
-  }
-  location.remove_prefix(http.size());
+  const auto scheme = take_scheme(location);
+  if (!scheme) return fault("the redirect leads to another scheme");
   const std::size_t path = std::min(location.find_first_of("/?"), location.size());
-  const auto origin = parse_authority(location.substr(0, path));
+  const auto origin = parse_authority(location.substr(0, path), *scheme);
   if (!origin || !origin.value().same_origin(base)) {
     return fault("the redirect leads to another host");
   }

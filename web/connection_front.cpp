@@ -6,7 +6,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "web/connection_wire.h"
 #include "web/socket.h"
 
 namespace web {
@@ -40,10 +40,13 @@ struct Connection {
     broken,     ///< to be closed
   };
 
-  Connection(Descriptor accepted, const RequestLimits& limits, std::string peer)
-      : socket(std::move(accepted)), reader(limits), peer_address(std::move(peer)) {}
+  Connection(Descriptor accepted, const TlsContext* tls, const RequestLimits& limits,
+             std::string peer)
+      : wire(std::move(accepted), tls), reader(limits), peer_address(std::move(peer)) {}
 
-  const Descriptor socket;
+  int socket() const { return wire.descriptor(); }
+
+  ConnectionWire wire;
   RequestReader reader;
   const std::string peer_address;
   std::uint64_t id = 0;
@@ -286,14 +289,15 @@ void ConnectionFront::Impl::accept_all() {
 void ConnectionFront::Impl::add(Descriptor socket, std::string peer) {
   const int one = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  auto connection =
-      std::make_shared<Connection>(std::move(socket), options_.limits, std::move(peer));
+  auto connection = std::make_shared<Connection>(std::move(socket), options_.tls.get(),
+                                                 options_.limits, std::move(peer));
   connection->id = ++last_id_;
   connection->deadline = Clock::now() + options_.head_timeout;
   connection->surplus = connections_.size() - surplus_ >= options_.max_connections;
   constexpr std::size_t max_surplus = 64;
-  if (connection->surplus && surplus_ >= max_surplus) return;  // closed without a word
-  if (!watch(epoll_.get(), EPOLL_CTL_ADD, connection->socket.get(), connection->id,
+  // Closed without a word, as is whoever would have to be told so in TLS.
+  if (connection->surplus && (surplus_ >= max_surplus || options_.tls)) return;
+  if (!watch(epoll_.get(), EPOLL_CTL_ADD, connection->socket(), connection->id,
              EPOLLIN | EPOLLONESHOT)) {
     return;
   }
@@ -320,7 +324,7 @@ void ConnectionFront::Impl::handle(const ConnectionPointer& connection) {
       break;
     case Connection::State::lingering: {
       std::array<char, 4096> discarded{};
-      const ssize_t got = ::recv(connection->socket.get(), discarded.data(), discarded.size(), 0);
+      const ssize_t got = ::recv(connection->socket(), discarded.data(), discarded.size(), 0);
       if (got > 0 || (got < 0 && errno == EAGAIN)) {
         arm(*connection);
       } else {
@@ -335,19 +339,23 @@ void ConnectionFront::Impl::handle(const ConnectionPointer& connection) {
 }
 
 void ConnectionFront::Impl::read(const ConnectionPointer& connection) {
-  const ssize_t got = ::recv(connection->socket.get(), buffer_.data(), buffer_.size(), 0);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-    arm(*connection);
-    return;
-  }
-  if (got <= 0) {
-    close(connection);
-    return;
+  std::string_view got;
+  switch (connection->wire.receive(buffer_, got)) {
+    case ConnectionWire::Received::nothing:
+      arm(*connection);
+      return;
+    case ConnectionWire::Received::ended:
+      if (const std::string fault = connection->wire.tls_fault(); !fault.empty()) {
+        log_(LogLevel::info, fmt::format("web: {} TLS: {}", connection->peer_address, fault));
+      }
+      close(connection);
+      return;
+    case ConnectionWire::Received::bytes:
+      break;
   }
   if (!connection->reader.begun()) connection->deadline = Clock::now() + options_.head_timeout;
   const auto before = connection->reader.progress();
-  const auto progress =
-      connection->reader.feed(std::string_view(buffer_.data(), static_cast<std::size_t>(got)));
+  const auto progress = connection->reader.feed(got);
   if (before == RequestReader::Progress::head && progress == RequestReader::Progress::body) {
     connection->deadline = Clock::now() + options_.body_timeout;
   }
@@ -363,9 +371,7 @@ void ConnectionFront::Impl::go_on(const ConnectionPointer& connection,
   if (progress == RequestReader::Progress::refused) {
     refuse(*connection, connection->reader.refusal());
   } else if (connection->reader.take_expectation()) {
-    // A few bytes into an empty buffer: they go or the connection is dead.
-    if (::send(connection->socket.get(), continue_line.data(), continue_line.size(), MSG_NOSIGNAL) <
-        0) {
+    if (!connection->wire.send_now(continue_line)) {
       connection->state = Connection::State::broken;
     }
   }
@@ -378,7 +384,7 @@ void ConnectionFront::Impl::sweep() {
     grace_is_over_ = true;
     // Makes the cancellation of every running request fire.
     for (const auto& [id, connection] : connections_) {
-      ::shutdown(connection->socket.get(), SHUT_RDWR);
+      ::shutdown(connection->socket(), SHUT_RDWR);
     }
   }
   if (!listening_ && listener_) {
@@ -406,7 +412,7 @@ void ConnectionFront::Impl::sweep() {
 /// What the kernel still holds for a client that takes nothing goes too: reset, not closed.
 void ConnectionFront::Impl::drop_unsent(const Connection& connection) {
   const linger reset{1, 0};
-  ::setsockopt(connection.socket.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  ::setsockopt(connection.socket(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 
 void ConnectionFront::Impl::begin_stop() {
@@ -416,9 +422,9 @@ void ConnectionFront::Impl::begin_stop() {
 }
 
 void ConnectionFront::Impl::close(const ConnectionPointer& connection) {
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection->socket.get(), nullptr);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection->socket(), nullptr);
   // A worker that just handed it back may still hold the last reference for a moment.
-  ::shutdown(connection->socket.get(), SHUT_RDWR);
+  ::shutdown(connection->socket(), SHUT_RDWR);
   if (connection->surplus) --surplus_;
   connections_.erase(connection->id);
 }
@@ -461,7 +467,7 @@ void ConnectionFront::Impl::answer(const ConnectionPointer& connection) {
 }
 
 RawResponse ConnectionFront::Impl::run(Connection& connection, const RawRequest& request) {
-  ClientGone client_gone(connection.socket.get());
+  ClientGone client_gone(connection.socket());
   RequestContext context;
   context.peer_address = connection.peer_address;
   context.received = connection.received;
@@ -497,46 +503,20 @@ void ConnectionFront::Impl::refuse(Connection& connection, const Refusal& refusa
   if (send(connection)) after_send(connection);
 }
 
-namespace {
-/// The pieces of a response behind its first bytes, as many as there is room for. Returns how many.
-std::size_t unsent(const RawResponse& response, std::size_t skip, std::span<iovec> parts) {
-  std::size_t count = 0;
-  const auto add = [&](std::string_view text) {
-    const std::size_t skipped = std::min(skip, text.size());
-    skip -= skipped;
-    if (skipped == text.size()) return;
-    parts[count++] = {const_cast<char*>(text.data()) + skipped, text.size() - skipped};
-  };
-  add(response.head);
-  const Body& body = response.body;
-  for (std::size_t i = 0; i < body.pieces() && count < parts.size(); ++i) add(body.piece(i));
-  return count;
-}
-}  // namespace
-
 /// Sends what the client takes now. True if that was all; broken if the client is gone.
 bool ConnectionFront::Impl::send(Connection& connection) {
   while (!connection.out.empty()) {
     const RawResponse& response = connection.out.front();
-    std::array<iovec, 64> parts{};
-    const std::size_t count = unsent(response, connection.sent, parts);
-    if (count == 0) {
-      connection.out.erase(connection.out.begin());
-      connection.sent = 0;
-      continue;
-    }
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = count;
-    const ssize_t sent = ::sendmsg(connection.socket.get(), &message, MSG_NOSIGNAL);
-    if (sent >= 0) {
-      connection.sent += static_cast<std::size_t>(sent);
-    } else if (errno == EAGAIN) {
-      return false;
-    } else if (errno != EINTR) {
-      connection.out.clear();
-      connection.state = Connection::State::broken;
-      return false;
+    switch (connection.wire.send(response.head, response.body, connection.sent)) {
+      case ConnectionWire::Sent::part:
+        return false;
+      case ConnectionWire::Sent::broken:
+        connection.out.clear();
+        connection.state = Connection::State::broken;
+        return false;
+      case ConnectionWire::Sent::all:
+        connection.out.erase(connection.out.begin());
+        connection.sent = 0;
     }
   }
   return true;
@@ -545,7 +525,7 @@ bool ConnectionFront::Impl::send(Connection& connection) {
 void ConnectionFront::Impl::after_send(Connection& connection) {
   if (connection.close || stopping_) {
     // A close with unread bytes would reset the connection and take the answer from the client.
-    ::shutdown(connection.socket.get(), SHUT_WR);
+    connection.wire.end();
     connection.state = Connection::State::lingering;
     connection.deadline = Clock::now() + linger_time;
     return;
@@ -564,7 +544,7 @@ std::uint32_t events_for(Connection::State state) {
 
 /// The epoll thread goes on waiting for what the connection's state needs.
 void ConnectionFront::Impl::arm(const Connection& connection) {
-  watch(epoll_.get(), EPOLL_CTL_MOD, connection.socket.get(), connection.id,
+  watch(epoll_.get(), EPOLL_CTL_MOD, connection.socket(), connection.id,
         events_for(connection.state));
 }
 
@@ -573,7 +553,7 @@ void ConnectionFront::Impl::hand_back(const ConnectionPointer& connection) {
   const std::uint32_t events = events_for(connection->state);
   connection->running.store(false, std::memory_order_release);
   // Fails harmlessly if the epoll thread has closed it meanwhile.
-  watch(epoll_.get(), EPOLL_CTL_MOD, connection->socket.get(), connection->id, events);
+  watch(epoll_.get(), EPOLL_CTL_MOD, connection->socket(), connection->id, events);
 }
 
 // -------------------------------------------------------------------------------------------------

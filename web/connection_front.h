@@ -16,12 +16,14 @@
 #include "mapping/services.h"
 #include "web/body.h"
 #include "web/request_reader.h"
+#include "web/tls.h"
 
 namespace web {
 
 struct ConnectionFrontOptions {
-  std::string bind = "127.0.0.1";  ///< numeric IPv4 or IPv6 address
-  std::uint16_t port = 0;          ///< 0 = any free one
+  std::string bind = "127.0.0.1";         ///< numeric IPv4 or IPv6 address
+  std::uint16_t port = 0;                 ///< 0 = any free one
+  std::shared_ptr<const TlsContext> tls;  ///< null = plain
   std::size_t max_connections = 256;
   std::size_t workers = 16;
   RequestLimits limits;

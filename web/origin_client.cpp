@@ -100,6 +100,11 @@ OriginReply OriginClient::follow(OriginRequest request, const Context& context, 
 OriginReply OriginClient::exchange(OriginRequest& request, const Context& context,
                                    bool cancellable) {
   OriginReply reply = connections_.exchange(request, context, cancellable);
+  if (reply.event == NetworkEvent::tls_failed) {
+    log_(mapping::LogLevel::warn,
+         "web: TLS with " + options_.base.host + ": " +
+             (reply.tls_fault.empty() ? "the handshake ended early" : reply.tls_fault));
+  }
   const bool repeatable = request.method == "GET" || reply.how == OriginReply::How::not_sent;
   if (reply.lost_before_answer && repeatable) {
     reply = connections_.exchange(request, context, cancellable);

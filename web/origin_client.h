@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "mapping/log.h"
 #include "mapping/outcome.h"
 #include "mapping/services.h"
 #include "web/media_type.h"
@@ -17,8 +18,8 @@ namespace web {
 class OriginClient {
  public:
   /// model: what bodies are sent in and answers are asked for in.
-  OriginClient(OriginConnectionsOptions options, Model model)
-      : options_(options), model_(model), connections_(std::move(options)) {}
+  OriginClient(OriginConnectionsOptions options, Model model, mapping::Log log)
+      : options_(options), model_(model), log_(std::move(log)), connections_(std::move(options)) {}
 
   const BaseUri& base() const { return options_.base; }
   std::size_t max_response_bytes() const { return options_.max_response_bytes; }
@@ -35,6 +36,7 @@ class OriginClient {
 
   const OriginConnectionsOptions options_;
   const Model model_;
+  const mapping::Log log_;
   OriginConnections connections_;
 };
 

@@ -43,6 +43,7 @@ struct Watch {
   bool cancelled = false;
   bool too_large = false;
   NetworkEvent event = NetworkEvent::none;  ///< why it failed
+  std::string tls_fault;                    ///< … and what TLS says of it
 
   bool look_at_cancellation() {
     cancelled = cancelled || (cancellation != nullptr && cancellation->requested());
@@ -73,7 +74,9 @@ bool wait_for(int socket, short events, Clock::time_point deadline, Watch& watch
 /// httplib reads and writes here. Writes are gathered and leave as one, before the first read.
 class WatchedStream : public httplib::Stream {
  public:
-  WatchedStream(int socket, Watch& watch) : socket_(socket), watch_(watch) {}
+  /// tls: null = plain.
+  WatchedStream(int socket, TlsSession* tls, Watch& watch)
+      : socket_(socket), tls_(tls), watch_(watch) {}
 
   bool is_readable() const override { return true; }
   bool is_writable() const override { return true; }
@@ -97,6 +100,13 @@ class WatchedStream : public httplib::Stream {
 
  private:
   bool flush() {
+    if (tls_ != nullptr) {
+      if (!tls_->send(out_)) {
+        watch_.event = NetworkEvent::connection_lost;
+        return false;
+      }
+      out_ = tls_->take_output();
+    }
     std::size_t done = 0;
     while (done < out_.size()) {
       const ssize_t sent =
@@ -120,17 +130,20 @@ class WatchedStream : public httplib::Stream {
   /// False at the end (event none), or if it failed.
   bool fill() {
     read_ = filled_ = 0;
+    in_.resize(in_size);
     while (true) {
       if (!wait_for(socket_, POLLIN, within(watch_.deadline, watch_.silence), watch_)) {
         if (watch_.event == NetworkEvent::none) watch_.event = NetworkEvent::connection_lost;
         return false;
       }
       const ssize_t got = ::recv(socket_, in_.data(), in_.size(), MSG_DONTWAIT);
-      if (got > 0) {
+      if (got > 0 && tls_ == nullptr) {
         watch_.received = true;
         filled_ = static_cast<std::size_t>(got);
         return true;
       }
+      if (got > 0 && decrypt({in_.data(), static_cast<std::size_t>(got)})) return filled_ > 0;
+      if (got > 0) continue;
       if (got == 0) {
         watch_.closed = true;
         return false;
@@ -142,13 +155,59 @@ class WatchedStream : public httplib::Stream {
     }
   }
 
+  /// Replaces what came by what it says. False if that is nothing yet.
+  bool decrypt(std::string_view encrypted) {
+    plain_.clear();
+    const bool goes_on = tls_->receive(encrypted, plain_);
+    in_.swap(plain_);
+    filled_ = in_.size();
+    if (filled_ > 0) {
+      watch_.received = true;
+      return true;
+    }
+    in_.resize(in_size);
+    if (!goes_on) {
+      watch_.closed = tls_->fault().empty();
+      if (!watch_.closed) watch_.event = NetworkEvent::connection_lost;
+    }
+    return !goes_on;
+  }
+
+  static constexpr std::size_t in_size = 32u << 10;
   const int socket_;
+  TlsSession* const tls_;
   Watch& watch_;
   std::string out_;
-  std::array<char, 32u << 10> in_;
+  std::string in_ = std::string(in_size, '\0');
+  std::string plain_;
   std::size_t read_ = 0;
   std::size_t filled_ = 0;
 };
+
+/// The handshake. False if it failed; the log of the user agent says why.
+bool shake_hands(int socket, TlsSession& tls, Clock::time_point deadline, Watch& watch) {
+  tls.begin();
+  std::array<char, 16u << 10> buffer;
+  std::string plain;
+  while (true) {
+    const std::string out = tls.take_output();  // at most a few kilobytes
+    if (!out.empty() &&
+        ::send(socket, out.data(), out.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(out.size())) {
+      return false;
+    }
+    if (tls.established()) return true;
+    if (!wait_for(socket, POLLIN, deadline, watch)) return false;
+    const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return false;
+    const bool goes_on =
+        got < 0 || tls.receive({buffer.data(), static_cast<std::size_t>(got)}, plain);
+    if (!goes_on && !tls.established()) {
+      const std::string alert = tls.take_output();
+      ::send(socket, alert.data(), alert.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      return false;
+    }
+  }
+}
 
 /// Tries the addresses of the host one after the other. -1 if none answers in time.
 int connect_to(const BaseUri& base, Clock::time_point deadline) {
@@ -204,7 +263,8 @@ class OriginConnection : private httplib::ClientImpl {
   static OriginReply failure(const Watch& watch);
 
   const OriginConnectionsOptions& options_;
-  Watch* watch_ = nullptr;  ///< of the exchange that runs
+  std::unique_ptr<TlsSession> tls_;  ///< of the open connection, where it is https
+  Watch* watch_ = nullptr;           ///< of the exchange that runs
 };
 
 /// The server may have closed it while it was idle, perhaps with a 408 as a farewell, which httplib
@@ -216,22 +276,33 @@ void OriginConnection::drop_if_stale() {
 }
 
 bool OriginConnection::create_and_connect_socket(Socket& socket, httplib::Error& error) {
-  socket.sock = connect_to(options_.base, within(watch_->deadline, options_.connect_timeout));
-  if (socket.is_open()) return true;
+  const Clock::time_point deadline = within(watch_->deadline, options_.connect_timeout);
+  socket.sock = connect_to(options_.base, deadline);
+  if (socket.is_open() && !options_.tls) return true;
   watch_->event = NetworkEvent::connect_failed;
+  if (socket.is_open()) {
+    tls_ = std::make_unique<TlsSession>(*options_.tls, options_.base.host);
+    watch_->event = NetworkEvent::none;
+    if (shake_hands(socket.sock, *tls_, deadline, *watch_)) return true;
+    watch_->event = NetworkEvent::tls_failed;
+    watch_->tls_fault = tls_->fault();
+    ::close(socket.sock);
+    socket.sock = INVALID_SOCKET;
+  }
   error = httplib::Error::Connection;
   return false;
 }
 
 bool OriginConnection::process_socket(const Socket& socket,
                                       std::function<bool(httplib::Stream& stream)> callback) {
-  WatchedStream stream(socket.sock, *watch_);
+  WatchedStream stream(socket.sock, tls_.get(), *watch_);
   return callback(stream);
 }
 
 OriginReply OriginConnection::failure(const Watch& watch) {
   OriginReply reply;
   reply.event = watch.event;
+  reply.tls_fault = watch.tls_fault;
   if (reply.event == NetworkEvent::none) {
     // Nothing broke, and yet httplib makes no answer of what came.
     reply.event = watch.closed ? NetworkEvent::connection_lost : NetworkEvent::protocol_error;

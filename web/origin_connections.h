@@ -14,11 +14,13 @@
 #include "mapping/outcome.h"
 #include "mapping/services.h"
 #include "web/base_uri.h"
+#include "web/tls.h"
 
 namespace web {
 
 struct OriginConnectionsOptions {
   BaseUri base;
+  std::shared_ptr<const TlsContext> tls;  ///< for https
   std::size_t max_connections = 8;
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds response_timeout{30'000};  ///< longest silence of the server
@@ -43,6 +45,7 @@ struct OriginReply {
   };
   How how = How::no_answer;
   mapping::NetworkEvent event = mapping::NetworkEvent::none;  ///< for not_sent and no_answer
+  std::string tls_fault;  ///< what was wrong with the handshake, for the log
   /// The connection broke before the first byte of an answer: for a GET, worth another try.
   bool lost_before_answer = false;
   int status = 0;

@@ -155,7 +155,7 @@ class OriginServer::Impl {
  private:
   RawResponse serve(const RawRequest& request, const RequestContext& context);
   DispatcherOptions dispatcher_options();
-  ConnectionFrontOptions front_options() const;
+  Result<ConnectionFrontOptions> front_options() const;
   std::string not_found(std::string_view path) const;
   Answer handle(Transaction transaction, const Call& call);
   std::optional<Answer> options(const RawRequest& request, const RequestContext& context,
@@ -213,8 +213,13 @@ DispatcherOptions OriginServer::Impl::dispatcher_options() {
   return options;
 }
 
-ConnectionFrontOptions OriginServer::Impl::front_options() const {
+Result<ConnectionFrontOptions> OriginServer::Impl::front_options() const {
   ConnectionFrontOptions front;
+  if (!options_.tls.certificate.empty()) {
+    auto tls = TlsContext::for_server(options_.tls);
+    if (!tls) return tls.fault();
+    front.tls = std::move(tls).value();
+  }
   front.bind = options_.bind;
   front.port = options_.port;
   front.max_connections = options_.max_connections;
@@ -237,8 +242,10 @@ Result<std::uint16_t> OriginServer::Impl::start() {
   const auto origins = CrossOrigin::check(options_.cors_allowed_origins);
   if (!origins) return origins.fault();
   dispatcher_ = std::make_unique<Dispatcher>(dispatcher_options(), log_);
+  auto front = front_options();
+  if (!front) return front.fault();
   front_ = std::make_unique<ConnectionFront>(
-      front_options(),
+      std::move(front).value(),
       [this](const RawRequest& request, const RequestContext& context) {
         return serve(request, context);
       },
@@ -472,7 +479,8 @@ std::string OriginServer::Impl::service(const RawRequest& request) const {
                               (c >= '0' && c <= '9') ||
                               std::string_view(".-:[]").find(c) != std::string_view::npos;
                      });
-  return plain ? fmt::format("http://{}{}", *host, base_) : "modgate";
+  const std::string_view scheme = options_.tls.certificate.empty() ? "http" : "https";
+  return plain ? fmt::format("{}://{}{}", scheme, *host, base_) : "modgate";
 }
 
 Context OriginServer::Impl::context(const Call& call) {

@@ -14,6 +14,7 @@
 #include "mapping/log.h"
 #include "mapping/result.h"
 #include "mapping/services.h"
+#include "web/tls.h"
 
 namespace web {
 
@@ -21,6 +22,7 @@ struct OriginServerOptions {
   std::string bind = "0.0.0.0";       ///< numeric IPv4 or IPv6 address
   std::uint16_t port = 8081;          ///< 0 = any free one
   std::string base_path = "/";        ///< absolute path in front of the resources
+  TlsFiles tls;                       ///< with a certificate: the port speaks TLS only
   std::size_t max_connections = 256;  ///< further ones get 503 and are closed
   std::size_t max_body_bytes = 4u << 20;
   std::size_t max_response_bytes = 64u << 20;  ///< a longer Search result is 413

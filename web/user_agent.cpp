@@ -60,7 +60,8 @@ bool answered(const mapping::Result<OriginReply>& reply) {
 
 class UserAgent::Impl {
  public:
-  Impl(UserAgentOptions options, BaseUri base, mapping::Log log);
+  Impl(UserAgentOptions options, BaseUri base, std::shared_ptr<const TlsContext> tls,
+       mapping::Log log);
 
   Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                  const Context& context) {
@@ -87,15 +88,17 @@ class UserAgent::Impl {
   OriginClient client_;
 };
 
-UserAgent::Impl::Impl(UserAgentOptions options, BaseUri base, mapping::Log log)
+UserAgent::Impl::Impl(UserAgentOptions options, BaseUri base, std::shared_ptr<const TlsContext> tls,
+                      mapping::Log log)
     : options_(std::move(options)),
       log_(std::move(log)),
       client_({.base = std::move(base),
+               .tls = std::move(tls),
                .max_connections = options_.max_connections,
                .connect_timeout = options_.connect_timeout,
                .response_timeout = options_.response_timeout,
                .max_response_bytes = options_.max_response_bytes},
-              options_.xml ? Model::xml : Model::json) {}
+              options_.xml ? Model::xml : Model::json, log_) {}
 
 std::string UserAgent::Impl::path(const Uid& mpps) const {
   return client_.base().path + std::string(performed) + mpps.text();
@@ -265,8 +268,14 @@ mapping::Result<std::unique_ptr<UserAgent>> UserAgent::make(UserAgentOptions opt
                                                             mapping::Log log) {
   if (const auto checked = check(options); !checked) return checked.fault();
   BaseUri base = parse_base_uri(options.base_uri).value();
-  return std::unique_ptr<UserAgent>(
-      new UserAgent(std::make_unique<Impl>(std::move(options), std::move(base), std::move(log))));
+  std::shared_ptr<const TlsContext> tls;
+  if (base.tls) {
+    auto made = TlsContext::for_client(options.tls);
+    if (!made) return made.fault();
+    tls = std::move(made).value();
+  }
+  return std::unique_ptr<UserAgent>(new UserAgent(
+      std::make_unique<Impl>(std::move(options), std::move(base), std::move(tls), std::move(log))));
 }
 
 UserAgent::UserAgent(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -13,11 +13,13 @@
 #include "mapping/log.h"
 #include "mapping/result.h"
 #include "mapping/services.h"
+#include "web/tls.h"
 
 namespace web {
 
 struct UserAgentOptions {
-  std::string base_uri;                              ///< http://host[:port][/path]
+  std::string base_uri;                              ///< http[s]://host[:port][/path]
+  TlsFiles tls;                                      ///< for https
   std::size_t max_connections = 8;                   ///< further callers wait for a free one
   std::chrono::milliseconds connect_timeout{5'000};  ///< DNS aside
   /// Longest silence of the server; the whole call is bounded by its deadline.
