@@ -24,6 +24,7 @@ enum ItemType : std::uint8_t {
   role_selection = 0x54,
   implementation_version = 0x55,
   extended_negotiation = 0x56,
+  user_identity = 0x58,
 };
 
 struct Item {
@@ -78,6 +79,14 @@ bool check_uid_and_rest(std::string_view value, std::size_t least_rest) {
          value.size() - 2 - length >= least_rest;
 }
 
+/// Type, response wanted, two fields with their lengths. PS3.7, D.3.3.7.1
+bool check_user_identity(std::string_view value) {
+  if (value.size() < 6) return false;
+  const auto primary = read_16(value, 2);
+  if (value.size() - 6 < primary) return false;
+  return value.size() - 6 - primary == read_16(value, 4 + primary);
+}
+
 bool check_user_information(std::string_view value) {
   while (!value.empty()) {
     const auto item = take_item(value);
@@ -100,8 +109,11 @@ bool check_user_information(std::string_view value) {
       case extended_negotiation:
         if (!check_uid_and_rest(item->value, 0)) return false;
         break;
+      case user_identity:
+        if (!check_user_identity(item->value)) return false;
+        break;
       default:
-        break;  // user identity and whatever comes: within its bounds, and DCMTK's to read
+        break;  // whatever comes: within its bounds, and DCMTK's to read
     }
   }
   return true;

@@ -63,18 +63,21 @@ std::size_t AssociationPool::size() const {
 
 std::optional<AssociationPool::Lease> AssociationPool::acquire(Clock::time_point deadline,
                                                                mapping::Cancellation* cancellation,
-                                                               bool fresh, Failure& failure) {
+                                                               Wish wish, Failure& failure) {
   Turn turn;
   if (!await_turn(turn, deadline, cancellation)) {
     failure = {NetworkEvent::busy, "all associations are busy"};
     return std::nullopt;
   }
-  const bool alive = turn.opened && !fresh && turn.opened->association->look() == Arrival::nothing;
-  if (alive) return Lease(*this, std::move(turn.opened), true);
-  turn.opened.reset();  // the peer left, or may have: its place is taken by a new one
+  const bool alive = turn.opened && turn.opened->association->look() == Arrival::nothing;
+  const bool suits = alive && !wish.fresh && turn.opened->fuzzy_matching == wish.fuzzy_matching;
+  if (suits) return Lease(*this, std::move(turn.opened), true);
+  // The peer left, or may have, or agreed to other things: a new one takes its place.
+  if (alive) turn.opened->association->abort(Association::AbortSource::service_user);
+  turn.opened.reset();
   std::unique_ptr<Opened> opened;
   try {
-    opened = open(deadline, failure);
+    opened = open(deadline, wish.fuzzy_matching, failure);
   } catch (const std::exception& error) {  // no memory
     failure = {NetworkEvent::connect_failed, error.what()};
   }
@@ -134,11 +137,14 @@ std::unique_ptr<AssociationPool::Opened> AssociationPool::connect(Clock::time_po
 }
 
 std::unique_ptr<AssociationPool::Opened> AssociationPool::open(Clock::time_point deadline,
+                                                               bool fuzzy_matching,
                                                                Failure& failure) {
   auto opened = connect(deadline, failure);
   if (!opened) return nullptr;
   const auto until = std::min(deadline, Clock::now() + options_.acse_timeout);
-  auto answer = request_association(opened->transport, options_.proposed, until);
+  auto proposed = options_.proposed;
+  opened->fuzzy_matching = proposed.fuzzy_matching = fuzzy_matching;
+  auto answer = request_association(opened->transport, proposed, until);
   if (answer.event != NetworkEvent::none) {
     failure = {answer.event, answer.why};
     // With TLS 1.3 the SCP refuses our certificate only after the handshake.

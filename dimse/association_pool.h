@@ -50,6 +50,7 @@ class AssociationPool {
     Transport transport;
     std::optional<Association> association;  ///< after negotiation
     std::vector<std::pair<std::string, mapping::NetworkEvent>> refused;
+    bool fuzzy_matching = false;  ///< was proposed
     Clock::time_point idle_since;
   };
 
@@ -86,10 +87,14 @@ class AssociationPool {
   AssociationPool(const AssociationPool&) = delete;
   AssociationPool& operator=(const AssociationPool&) = delete;
 
-  /// Waits its turn, then reuses or opens an association. fresh: opens one in any case. failure
-  /// says why there is none: busy until the deadline, or what became of the attempt.
+  struct Wish {
+    bool fresh = false;           ///< opened for this caller in any case
+    bool fuzzy_matching = false;  ///< proposed; holds for all searches of an association
+  };
+  /// Waits its turn, then reuses or opens an association. failure says why there is none: busy
+  /// until the deadline, or what became of the attempt.
   std::optional<Lease> acquire(Clock::time_point deadline, mapping::Cancellation* cancellation,
-                               bool fresh, Failure& failure);
+                               Wish wish, Failure& failure);
 
   /// Open now, idle ones included.
   std::size_t size() const;
@@ -103,7 +108,7 @@ class AssociationPool {
   };
 
   bool await_turn(Turn& turn, Clock::time_point deadline, mapping::Cancellation* cancellation);
-  std::unique_ptr<Opened> open(Clock::time_point deadline, Failure& failure);
+  std::unique_ptr<Opened> open(Clock::time_point deadline, bool fuzzy_matching, Failure& failure);
   std::unique_ptr<Opened> connect(Clock::time_point deadline, Failure& failure);
   void keep(std::unique_ptr<Opened> opened);
   void discard(std::unique_ptr<Opened> opened);

@@ -15,6 +15,7 @@
 #include <dcmtk/dcmnet/dcmlayer.h>
 #include <dcmtk/dcmnet/dcmtrans.h>
 #include <dcmtk/dcmnet/dul.h>
+#include <dcmtk/dcmnet/extneg.h>
 #include <dcmtk/ofstd/ofstd.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -27,6 +28,7 @@
 #include "dimse/associate_pdu.h"
 #include "dimse/descriptor.h"
 #include "dimse/library.h"
+#include "mapping/uids.h"
 
 namespace dimse {
 namespace {
@@ -182,6 +184,32 @@ class Networks {
   T_ASC_Network* requestor_ = nullptr;
 };
 
+const SOPClassExtendedNegotiationSubItem* find_worklist_options(
+    const SOPClassExtendedNegotiationSubItemList& items) {
+  for (const auto* item : items) {
+    if (mapping::uids::modality_worklist_find == item->sopClassUID.c_str()) return item;
+  }
+  return nullptr;
+}
+
+bool has_fuzzy_matching(const SOPClassExtendedNegotiationSubItemList& items) {
+  const auto* item = find_worklist_options(items);
+  return item != nullptr && item->serviceClassAppInfoLength >= 3 &&
+         item->serviceClassAppInfo[2] == 1;
+}
+
+/// DCMTK's parameters own what they are given.
+SOPClassExtendedNegotiationSubItemList* make_worklist_options(bool fuzzy_matching) {
+  constexpr unsigned short size = 4;
+  auto item = std::make_unique<SOPClassExtendedNegotiationSubItem>();
+  item->sopClassUID = std::string(mapping::uids::modality_worklist_find).c_str();
+  item->serviceClassAppInfo = new unsigned char[size]{1, 1, fuzzy_matching, 0};
+  item->serviceClassAppInfoLength = size;
+  auto items = std::make_unique<SOPClassExtendedNegotiationSubItemList>();
+  items->push_back(item.release());
+  return items.release();
+}
+
 }  // namespace
 
 bool has_broken_answer(Transport& transport, Transport::Clock::time_point deadline) {
@@ -249,6 +277,25 @@ void name_implementation(T_ASC_Parameters& parameters) {
                      dul.calledImplementationVersionName}) {
     OFStandard::strlcpy(name, implementation_version_name.data(), sizeof(DIC_SH));
   }
+}
+
+void propose_fuzzy_matching(T_ASC_Parameters* parameters) {
+  ASC_setRequestedExtNegList(parameters, make_worklist_options(true));
+}
+
+bool answer_fuzzy_matching(T_ASC_Parameters* parameters, bool agree) {
+  SOPClassExtendedNegotiationSubItemList* proposed = nullptr;
+  ASC_getRequestedExtNegList(parameters, &proposed);
+  if (proposed == nullptr || find_worklist_options(*proposed) == nullptr) return false;
+  const bool agreed = agree && has_fuzzy_matching(*proposed);
+  ASC_setAcceptedExtNegList(parameters, make_worklist_options(agreed));
+  return agreed;
+}
+
+bool is_fuzzy_matching_agreed(T_ASC_Parameters* parameters) {
+  SOPClassExtendedNegotiationSubItemList* accepted = nullptr;
+  ASC_getAcceptedExtNegList(parameters, &accepted);
+  return accepted != nullptr && has_fuzzy_matching(*accepted);
 }
 
 bool takes_too_little(const T_ASC_Parameters& parameters) {

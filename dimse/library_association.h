@@ -57,6 +57,13 @@ inline constexpr std::string_view implementation_version_name = "MODGATE_010";
 /// Puts both in place of DCMTK's own.
 void name_implementation(T_ASC_Parameters& parameters);
 
+/// The Service-class-application-information of the Modality Worklist: two reserved bytes, fuzzy
+/// matching of names, timezone query adjustment, which is never ours. PS3.4, K.5.1; rule H9.
+void propose_fuzzy_matching(T_ASC_Parameters* parameters);
+/// Answers where it was asked: not to ask means literal matching. True if both want it.
+bool answer_fuzzy_matching(T_ASC_Parameters* parameters, bool agree);
+bool is_fuzzy_matching_agreed(T_ASC_Parameters* parameters);
+
 /// Rule H6: never more than the peer takes; one that takes nothing cannot be spoken to.
 bool takes_too_little(const T_ASC_Parameters& parameters);
 

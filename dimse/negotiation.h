@@ -31,6 +31,15 @@ struct Negotiated {
   std::uint32_t peer_max_pdu_bytes = 0;  ///< 0 = no limit
   std::uint32_t max_pdu_bytes = 16384;   ///< ours
   std::string peer_implementation;       ///< version name or class UID, for logs
+  bool fuzzy_matching = false;           ///< of names in the Modality Worklist. PS3.4, K.5.1
+};
+
+/// User Identity sub-item of an A-ASSOCIATE-RQ. PS3.7, D.3.3.7; rule H10.
+struct UserIdentity {
+  enum class Type : std::uint8_t { user = 1, passcode = 2, kerberos = 3, saml = 4, jwt = 5 };
+  Type type = Type::user;
+  std::string primary{};   ///< user name, ticket, assertion or token
+  std::string passcode{};  ///< with Type::passcode only
 };
 
 /// A-ASSOCIATE-RJ. PS3.8, 9.3.4; rules H1, H2.
@@ -42,6 +51,7 @@ namespace rejection {
 inline constexpr Rejection application_context{1, 1, 2};
 inline constexpr Rejection calling_ae_title{1, 1, 3};
 inline constexpr Rejection called_ae_title{1, 1, 7};
+inline constexpr Rejection user_identity{1, 2, 1};  ///< mapping.md, 5a
 inline constexpr Rejection local_limit_exceeded{2, 3, 2};
 }  // namespace rejection
 std::string to_string(const Rejection& rejection);
@@ -52,9 +62,11 @@ struct Decision {
   std::optional<Rejection> rejection;
   std::string why;                                  ///< of the rejection, for the log
   std::vector<std::string_view> abstract_syntaxes;  ///< accepted ones
+  bool fuzzy_matching = false;                      ///< agree to it where it is proposed
 };
 struct AssociationRequest {
   std::string calling_ae_title, called_ae_title;
+  std::optional<UserIdentity> user;
 };
 using Decide = std::function<Decision(const AssociationRequest&)>;
 
@@ -81,6 +93,8 @@ struct ProposedAssociation {
   std::string calling_ae_title, called_ae_title;
   std::vector<std::string_view> abstract_syntaxes;  ///< a context each, explicit and implicit
   std::uint32_t max_pdu_bytes = 16384;
+  bool fuzzy_matching = false;  ///< propose it
+  std::optional<UserIdentity> user{};
 };
 
 struct RequestResult {

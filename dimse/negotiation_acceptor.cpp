@@ -2,11 +2,13 @@
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmnet/assoc.h>
 #include <dcmtk/dcmnet/cond.h>
+#include <dcmtk/dcmnet/dcuserid.h>
 #include <dcmtk/dcmnet/dul.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <exception>
+#include <memory>
 
 #include "dimse/associate_pdu.h"
 #include "dimse/library_association.h"
@@ -56,6 +58,17 @@ OFCondition answer_contexts(T_ASC_Parameters* parameters,
     if (condition.bad()) return condition;
   }
   return EC_Normal;
+}
+
+/// A positive response, where one was asked for, has no content but for Kerberos and SAML, which
+/// nobody checks here.
+void acknowledge_user(T_ASC_Parameters* parameters) {
+  UserIdentityNegotiationSubItemRQ* item = nullptr;
+  ASC_getUserIdentRQ(parameters, &item);
+  if (item == nullptr || !item->isPosResponseRequested()) return;
+  auto answer = std::make_unique<UserIdentityNegotiationSubItemAC>();
+  answer->setServerResponse("", 0);
+  parameters->DULparams.ackUserIdentNeg = answer.release();  // ASC_setIdentAC does not exist
 }
 
 void reject(T_ASC_Association* association, const Rejection& rejection) {
@@ -111,14 +124,35 @@ std::optional<AcceptResult> await_request(Transport& transport,
   return std::nullopt;
 }
 
-Decision decide_on(const T_ASC_Parameters& parameters, const Decide& decide) {
+std::string take_field(char* bytes, Uint16 length) {
+  const std::unique_ptr<char[]> owned(bytes);
+  return bytes == nullptr ? std::string() : std::string(bytes, length);
+}
+
+std::optional<UserIdentity> read_user(T_ASC_Parameters& parameters) {
+  UserIdentityNegotiationSubItemRQ* item = nullptr;
+  ASC_getUserIdentRQ(&parameters, &item);
+  if (item == nullptr) return std::nullopt;
+  UserIdentity user;
+  user.type = static_cast<UserIdentity::Type>(item->getIdentityType());
+  char* bytes = nullptr;
+  Uint16 length = 0;
+  length = item->getPrimField(bytes, length);
+  user.primary = take_field(bytes, length);
+  bytes = nullptr;
+  length = item->getSecField(bytes, length);
+  user.passcode = take_field(bytes, length);
+  return user;
+}
+
+Decision decide_on(T_ASC_Parameters& parameters, const Decide& decide) {
   if (std::string_view(parameters.DULparams.applicationContextName) !=
       DICOM_STDAPPLICATIONCONTEXT) {
     return {rejection::application_context, "application context not supported", {}};
   }
   if (takes_too_little(parameters)) return {Rejection{}, "maximum PDU length too small", {}};
-  return decide(
-      {trimmed(parameters.DULparams.callingAPTitle), trimmed(parameters.DULparams.calledAPTitle)});
+  return decide({trimmed(parameters.DULparams.callingAPTitle),
+                 trimmed(parameters.DULparams.calledAPTitle), read_user(parameters)});
 }
 
 AcceptResult accept_by_library(Transport& transport, std::uint32_t max_pdu_bytes,
@@ -142,11 +176,15 @@ AcceptResult accept_by_library(Transport& transport, std::uint32_t max_pdu_bytes
     return failed(Kind::rejected, decision.why);
   }
   name_implementation(*parameters);
+  const bool fuzzy_matching = answer_fuzzy_matching(parameters, decision.fuzzy_matching);
+  acknowledge_user(parameters);
   condition = answer_contexts(parameters, decision.abstract_syntaxes);
   if (condition.good()) condition = ASC_acknowledgeAssociation(association.get());
   if (condition.bad()) return failed(Kind::failed, condition.text());
   if (transport.flush(deadline) != Status::ok) return failed(Kind::failed, "connection lost");
-  return {Kind::accepted, {}, read_parameters(parameters, max_pdu_bytes)};
+  AcceptResult result{Kind::accepted, {}, read_parameters(parameters, max_pdu_bytes)};
+  result.negotiated.fuzzy_matching = fuzzy_matching;
+  return result;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmnet/assoc.h>
 #include <dcmtk/dcmnet/cond.h>
+#include <dcmtk/dcmnet/dcuserid.h>
 #include <dcmtk/dcmnet/dul.h>
 #include <fmt/format.h>
 
@@ -16,6 +17,19 @@ namespace dimse {
 namespace {
 
 using mapping::NetworkEvent;
+
+OFCondition propose_user(T_ASC_Parameters* parameters, const UserIdentity& user) {
+  switch (user.type) {
+    case UserIdentity::Type::passcode:
+      return ASC_setIdentRQUserPassword(parameters, user.primary.c_str(), user.passcode.c_str(),
+                                        OFFalse);
+    case UserIdentity::Type::jwt:
+      return ASC_setIdentRQJwt(parameters, user.primary.data(),
+                               static_cast<Uint16>(user.primary.size()), OFFalse);
+    default:
+      return ASC_setIdentRQUserOnly(parameters, user.primary.c_str(), OFFalse);
+  }
+}
 
 OFCondition propose(T_ASC_Parameters* parameters, const ProposedAssociation& proposed) {
   name_implementation(*parameters);
@@ -34,10 +48,13 @@ OFCondition propose(T_ASC_Parameters* parameters, const ProposedAssociation& pro
                                            syntaxes, 2);
     id = static_cast<T_ASC_PresentationContextID>(id + 2);
   }
+  if (proposed.fuzzy_matching) propose_fuzzy_matching(parameters);
+  if (condition.good() && proposed.user) condition = propose_user(parameters, *proposed.user);
   return condition;
 }
 
-std::pair<NetworkEvent, std::string> explain_rejection(T_ASC_Parameters* parameters) {
+std::pair<NetworkEvent, std::string> explain_rejection(T_ASC_Parameters* parameters,
+                                                       bool with_user) {
   T_ASC_RejectParameters given;
   if (ASC_getRejectParameters(parameters, &given).bad()) {
     return {NetworkEvent::rejected_permanent, "association rejected"};
@@ -47,6 +64,9 @@ std::pair<NetworkEvent, std::string> explain_rejection(T_ASC_Parameters* paramet
                       static_cast<std::uint8_t>(given.reason & 0xFF)};
   auto event =
       rejection.result == 2 ? NetworkEvent::rejected_transient : NetworkEvent::rejected_permanent;
+  if (with_user && rejection == rejection::user_identity) {
+    event = NetworkEvent::user_identity_refused;
+  }
   return {event, "association rejected: " + to_string(rejection)};
 }
 
@@ -63,11 +83,11 @@ void read_refused(T_ASC_Parameters* parameters, RequestResult& result) {
   }
 }
 
-RequestResult explain_failure(OFCondition condition, T_ASC_Parameters* parameters,
+RequestResult explain_failure(OFCondition condition, T_ASC_Parameters* parameters, bool with_user,
                               Transport& transport, Transport::Clock::time_point deadline) {
   RequestResult result;
   if (condition == DUL_ASSOCIATIONREJECTED) {
-    std::tie(result.event, result.why) = explain_rejection(parameters);
+    std::tie(result.event, result.why) = explain_rejection(parameters, with_user);
   } else if (Transport::Clock::now() >= deadline) {
     result.event = NetworkEvent::acse_timeout;
     result.why = "no answer to the association request";
@@ -98,7 +118,7 @@ RequestResult request_by_library(Transport& transport, const ProposedAssociation
   condition = ASC_requestAssociation(requestor_network(), parameters, association.out());
   RequestResult result;
   if (condition.bad()) {
-    result = explain_failure(condition, parameters, transport, deadline);
+    result = explain_failure(condition, parameters, proposed.user.has_value(), transport, deadline);
     if (association.get() == nullptr) ASC_destroyAssociationParameters(&parameters);
     return result;
   }
@@ -107,6 +127,8 @@ RequestResult request_by_library(Transport& transport, const ProposedAssociation
   }
   result.negotiated = read_parameters(parameters, proposed.max_pdu_bytes);
   read_refused(parameters, result);
+  result.negotiated.fuzzy_matching =
+      proposed.fuzzy_matching && is_fuzzy_matching_agreed(parameters);
   return result;
 }
 

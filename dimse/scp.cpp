@@ -179,11 +179,15 @@ std::optional<Decision> Scp::Impl::check_caller(const AssociationRequest& reques
 Decision Scp::Impl::decide(const AssociationRequest& request, Admission& admission) const {
   admission.caller.name = request.calling_ae_title;
   if (auto refusal = check_caller(request, admission)) return *refusal;
+  if (options_.admits && !(request.user && options_.admits(*request.user))) {
+    return {rejection::user_identity, "user identity missing or refused", {}};
+  }
   if (stopping_ || !admission.place.take(request.calling_ae_title)) {
     return {rejection::local_limit_exceeded, "too many associations", {}};
   }
   admission.services = router_(admission.caller);
   Decision decision;
+  decision.fuzzy_matching = options_.fuzzy_matching;
   decision.abstract_syntaxes.push_back(uids::verification);
   if (admission.services.worklist != nullptr) {
     decision.abstract_syntaxes.push_back(uids::modality_worklist_find);
@@ -216,15 +220,17 @@ void Scp::Impl::serve(const Connection& connection) {
   if (transport.wait(deadline, connection.stop_descriptor) == Transport::Wait::beside) return;
   Admission admission{
       {mapping::Caller::Protocol::dimse, {}, connection.address}, nullptr, {}, Place(places_)};
-  auto accepted = accept_association(
-      transport, options_.max_pdu_bytes, deadline,
-      [&](const AssociationRequest& request) { return decide(request, admission); });
+  auto accepted = accept_association(transport, options_.max_pdu_bytes, deadline,
+                                     [&](const AssociationRequest& request) {
+                                       auto decision = decide(request, admission);
+                                       if (!decision.rejection) connection.settle();
+                                       return decision;
+                                     });
   if (accepted.kind != AcceptResult::Kind::accepted) {
     log_refusal(accepted, admission.caller);
     admission.place.leave();
     return transport.close_gracefully(lingering);
   }
-  connection.settle();
   Association association(transport, std::move(accepted.negotiated),
                           {options_.max_data_set_bytes, options_.dimse_timeout});
   ScpPeer peer{association, options_, admission.modality, admission.services, admission.caller,

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "dimse/negotiation.h"
 #include "dimse/tls.h"
 #include "mapping/attribute_path.h"
 #include "mapping/character_set.h"
@@ -47,7 +49,12 @@ struct ScpOptions {
   std::chrono::milliseconds idle_timeout{300'000};  ///< without a request
   /// What a service may take for one transaction (Context::deadline).
   std::chrono::milliseconds transaction_timeout{60'000};
-  std::uint32_t max_pdu_bytes = 131072;        ///< 4096 to 131072
+  std::uint32_t max_pdu_bytes = 131072;  ///< 4096 to 131072
+  /// Agree to fuzzy matching of names where a modality proposes it: the backends must do it.
+  bool fuzzy_matching = false;
+  /// Whether a user identity may associate. Empty = whoever calls; otherwise no identity is refused
+  /// too. Called from many threads.
+  std::function<bool(const UserIdentity&)> admits;
   TlsOptions tls;                              ///< with a certificate this port speaks TLS
   std::size_t max_data_set_bytes = 16u << 20;  ///< of a request; more is answered by an abort
 };

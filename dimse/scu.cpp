@@ -71,6 +71,16 @@ mapping::Result<DataSet> no_identifier() {
       mapping::Fault::Kind::malformed, "a pending response without identifier", {}};
 }
 
+std::optional<UserIdentity> user_of(const ScuOptions& options) {
+  if (!options.bearer_token.empty()) {
+    return UserIdentity{UserIdentity::Type::jwt, options.bearer_token, {}};
+  }
+  if (options.username.empty()) return std::nullopt;
+  const auto type =
+      options.passcode.empty() ? UserIdentity::Type::user : UserIdentity::Type::passcode;
+  return UserIdentity{type, options.username, options.passcode};
+}
+
 PoolOptions pool_options(const ScuOptions& options) {
   PoolOptions pool;
   pool.host = options.host;
@@ -79,7 +89,9 @@ PoolOptions pool_options(const ScuOptions& options) {
       options.calling_ae_title,
       options.ae_title,
       {uids::verification, uids::modality_worklist_find, uids::mpps, uids::mpps_retrieve},
-      options.max_pdu_bytes};
+      options.max_pdu_bytes,
+      false,
+      user_of(options)};
   pool.max_associations = options.max_associations;
   pool.reuse = options.reuse_associations;
   pool.idle_release = options.idle_release;
@@ -124,7 +136,7 @@ class Scu::Impl {
   using Operation = std::function<Outcome(Attempt&)>;
 
   Outcome perform(Transaction transaction, std::string_view sop_class, const Command& request,
-                  const Context& context, const Operation& operation);
+                  const Context& context, const Operation& operation, bool fuzzy_matching = false);
   bool may_repeat(const Attempt& attempt) const;
   mapping::Result<std::string> encode(const Attempt& attempt, const DataSet& data_set) const;
   std::optional<Outcome> send(Attempt& attempt, std::string_view data_set);
@@ -153,13 +165,13 @@ class Scu::Impl {
 /// is replaced once, if nothing can have been done on it.
 Outcome Scu::Impl::perform(Transaction transaction, std::string_view sop_class,
                            const Command& request, const Context& context,
-                           const Operation& operation) {
+                           const Operation& operation, bool fuzzy_matching) {
   auto* cancellation = transaction == Transaction::search || transaction == Transaction::retrieve
                            ? context.cancellation
                            : nullptr;
   for (bool fresh = false;; fresh = true) {
     AssociationPool::Failure failure;
-    auto lease = pool_.acquire(context.deadline, cancellation, fresh, failure);
+    auto lease = pool_.acquire(context.deadline, cancellation, {fresh, fuzzy_matching}, failure);
     if (!lease) {
       log_(mapping::LogLevel::warn,
            fmt::format("tx={} {}: {}", context.transaction, options_.ae_title, failure.why));
@@ -264,10 +276,15 @@ Outcome Scu::Impl::search(const mapping::Search& search, const mapping::OnMatch&
   request.affected_sop_class = uids::modality_worklist_find;
   request.priority = std::uint16_t{0};  // medium
   request.data_set_type = Command::data_set_follows;
-  auto outcome = perform(Transaction::search, uids::modality_worklist_find, request, context,
-                         [&](Attempt& attempt) { return search_once(attempt, search, on_match); });
-  // Extended negotiation is not proposed yet: literal matching only. rules H9, A16
-  outcome.fuzzy_matching_ignored = search.fuzzy_matching;
+  bool agreed = false;
+  auto outcome = perform(
+      Transaction::search, uids::modality_worklist_find, request, context,
+      [&](Attempt& attempt) {
+        agreed = attempt.lease.association().negotiated().fuzzy_matching;
+        return search_once(attempt, search, on_match);
+      },
+      search.fuzzy_matching);
+  outcome.fuzzy_matching_ignored = search.fuzzy_matching && !agreed;  // rules H9, A16
   outcome.empty_value_matching_ignored = search.empty_value_matching;
   outcome.multiple_value_matching_ignored = search.multiple_value_matching;
   return outcome;

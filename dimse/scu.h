@@ -33,8 +33,11 @@ struct ScuOptions {
   std::chrono::milliseconds acse_timeout{5'000};    ///< to connect, and again for A-ASSOCIATE-AC
   std::chrono::milliseconds dimse_timeout{30'000};  ///< for each response, and to send
   std::uint32_t max_pdu_bytes = 131072;             ///< 4096 to 131072
-  TlsOptions tls;                                   ///< with CAs the SCP is spoken to by TLS
-  std::size_t max_data_set_bytes = 16u << 20;       ///< of one response
+  /// User identity, sent with each association request: a JSON Web Token, or a name with or
+  /// without a passcode.
+  std::string bearer_token{}, username{}, passcode{};
+  TlsOptions tls;                              ///< with CAs the SCP is spoken to by TLS
+  std::size_t max_data_set_bytes = 16u << 20;  ///< of one response
 };
 
 /// Safe from any thread; a call holds one association as long as it lasts.

@@ -221,7 +221,8 @@ Outcome search(ScpPeer& peer, const Message& request, ScpTransaction& transactio
   }
   auto asked = adapted(identifier.value(), peer);
   if (!asked) return refuse(asked.fault());
-  const mapping::Search search{std::move(asked).value()};
+  mapping::Search search{std::move(asked).value()};
+  search.fuzzy_matching = peer.association.negotiated().fuzzy_matching;
   Responses responses(peer, request, identifier.value(), cancellation);
   auto outcome = transaction.run(status::upstream_server_error, [&] {
     return peer.services.worklist->search(

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <fstream>
 #include <set>
 
 #include "mapping/character_set.h"
@@ -168,6 +169,20 @@ Key attribute_paths(std::string name, std::vector<mapping::AttributePath>& targe
           }};
 }
 
+/// The first line of a file, so that no secret stands in the configuration.
+Key secret_file(std::string name, std::string& target) {
+  return {std::move(name), "", "empty, or a file whose first line is the secret",
+          [&target](const std::string& value) {
+            target.clear();
+            if (value.empty()) return std::string();
+            std::ifstream file(value);
+            std::getline(file, target);
+            if (target.ends_with('\r')) target.pop_back();
+            return target.empty() ? fmt::format("cannot read a secret from {}", value)
+                                  : std::string();
+          }};
+}
+
 template <class Names>
 Key backend_name(std::string name, std::string allowed, Names& target) {
   return {std::move(name), "", std::move(allowed), [&target](const std::string& value) {
@@ -235,6 +250,7 @@ Keys dimse_keys(Config::DimseFront& front) {
       integer("max_associations_per_ae", "0", 0, 10000, scp.max_associations_per_ae),
       yes_no("known_modalities_only", "no", scp.known_modalities_only),
       yes_no("any_called_ae_title", "no", scp.any_called_ae_title),
+      yes_no("fuzzy_matching", "no", scp.fuzzy_matching),
       seconds("acse_timeout_seconds", "30", scp.acse_timeout),
       // The modality waits for its response as long as for anything else.
       seconds("dimse_timeout_seconds", "60", scp.dimse_timeout, scp.transaction_timeout),
@@ -298,9 +314,9 @@ Keys web_keys(Config::WebFront& front) {
       cross_origins(server.cors_allowed_origins),
       later("users"),
       later("tokens"),
-      text("tls_certificate", "", server.tls.certificate),
-      text("tls_private_key", "", server.tls.private_key),
-      text("tls_trusted", "", server.tls.trusted),
+      later("tls_certificate"),
+      later("tls_private_key"),
+      later("tls_trusted"),
   };
 }
 
@@ -327,6 +343,9 @@ Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::strin
       character_set("assume_character_set", scu.assume_character_set),
       seconds("acse_timeout_seconds", "5", scu.acse_timeout),
       seconds("dimse_timeout_seconds", "30", scu.dimse_timeout),
+      text("username", "", scu.username),
+      secret_file("password_file", scu.passcode),
+      secret_file("bearer_token_file", scu.bearer_token),
       text("tls_certificate", "", scu.tls.certificate),
       text("tls_private_key", "", scu.tls.private_key),
       text("tls_trusted", "", scu.tls.trusted),
@@ -334,7 +353,7 @@ Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::strin
 }
 
 Key base_uri(std::string& target) {
-  return {"base_uri", "", "http[s]://host[:port][/path]", [&target](const std::string& value) {
+  return {"base_uri", "", "http://host[:port][/path]", [&target](const std::string& value) {
             web::UserAgentOptions options;
             options.base_uri = value;
             const auto checked = web::UserAgent::check(options);
@@ -362,9 +381,9 @@ Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& bac
       later("username"),
       later("password_file"),
       later("bearer_token_file"),
-      text("tls_trusted", "", agent.tls.trusted),
-      text("tls_certificate", "", agent.tls.certificate),
-      text("tls_private_key", "", agent.tls.private_key),
+      later("tls_trusted"),
+      later("tls_certificate"),
+      later("tls_private_key"),
   };
 }
 
@@ -420,7 +439,6 @@ class ConfigReader {
       check_tls(section, config().dimse->options.tls, true);
     } else if (section.kind == "web") {
       apply(section, web_keys(config().web.emplace()));
-      check_tls(section, config().web->options.tls, true);
     } else if (section.kind == "backend") {
       read_backend(section);
     } else if (section.kind == "modality") {
@@ -449,7 +467,6 @@ class ConfigReader {
       web::UserAgentOptions agent;
       BackendConfig backend;
       apply(section, origin_server_backend_keys(agent, backend, kind));
-      check_tls(section, agent.tls, false);
       backend.options = std::move(agent);
       config().backends.insert_or_assign(section.name, std::move(backend));
     } else if (kind_entry == section.entries.end()) {
@@ -457,27 +474,6 @@ class ConfigReader {
     } else {  // without its kind no other key can be judged
       fault(kind_entry->line, section.title(), "kind", kind_key(kind).apply(kind_entry->value));
     }
-  }
-
-  // HTTP over TLS likewise; a user agent without CAs of its own trusts the system's.
-  void check_tls(const IniSection& section, const web::TlsFiles& tls, bool server) {
-    const auto wrong = [&](std::string_view key, std::string what) {
-      fault(line_of(section, key), section.title(), std::string(key), std::move(what));
-    };
-    if (tls.certificate.empty() != tls.private_key.empty()) {
-      const bool first = tls.certificate.empty();
-      return wrong(first ? "tls_certificate" : "tls_private_key",
-                   fmt::format("missing, expected together with {}",
-                               first ? "tls_private_key" : "tls_certificate"));
-    }
-    if (server && tls.certificate.empty() && !tls.trusted.empty()) {
-      return wrong("tls_certificate", "missing, expected together with tls_trusted");
-    }
-    const auto made = server ? web::TlsContext::for_server(tls) : web::TlsContext::for_client(tls);
-    if (made) return;
-    const std::string& what = made.fault().what;
-    const auto colon = what.find(": ");
-    wrong(what.substr(0, colon), what.substr(colon + 2));
   }
 
   // DIMSE over TLS: a certificate has its key, an SCP has a certificate, an SCU checks one, and the

@@ -133,7 +133,7 @@ TEST_CASE("all faults come at once, each with its line, section, key and what is
             "f.ini:4: [dimse] colour: unknown key, expected one of ae_title, bind, port, worklist, "
             "mpps, mpps_delivery, validate, max_associations, max_associations_per_ae, "
             "known_modalities_only, "
-            "any_called_ae_title, "
+            "any_called_ae_title, fuzzy_matching, "
             "acse_timeout_seconds, dimse_timeout_seconds, idle_timeout_seconds, max_pdu_bytes, "
             "tls_certificate, tls_private_key, tls_trusted",
             "f.ini:6: [web] no_match_status: expected 204 | 200",
@@ -166,17 +166,12 @@ TEST_CASE("each single fault is found where it stands") {
        "f.ini:2: [dimse] mpps_delivery: queued is not yet available, expected direct"},
       {"[dimse]\ntls_certificate = /etc/c.pem\n",
        "f.ini:1: [dimse] tls_private_key: missing, expected together with tls_certificate"},
+      {"[dimse]\n[backend a]\nkind = scp\nae_title = A\nhost = h\npassword_file = /nowhere\n",
+       "f.ini:6: [backend a] password_file: cannot read a secret from /nowhere"},
       {"[dimse]\ntls_trusted = /etc/c.pem\n",
        "f.ini:1: [dimse] tls_certificate: missing, expected together with tls_trusted"},
       {"[dimse]\ntls_certificate = /nowhere.pem\ntls_private_key = /nowhere.key\n",
        "f.ini:2: [dimse] tls_certificate: cannot use /nowhere.pem: No such file or directory"},
-      {"[web]\ntls_certificate = /nowhere.pem\ntls_private_key = /nowhere.key\n",
-       "f.ini:2: [web] tls_certificate: cannot use /nowhere.pem: No such file or directory"},
-      {"[web]\ntls_trusted = /etc/c.pem\n",
-       "f.ini:1: [web] tls_certificate: missing, expected together with tls_trusted"},
-      {"[web]\n[backend a]\nkind = origin-server\nbase_uri = https://h\ntls_trusted = "
-       "/nowhere.pem\n",
-       "f.ini:5: [backend a] tls_trusted: cannot use /nowhere.pem: No such file or directory"},
       {"[dimse]\n[backend a]\nkind = scp\nae_title = A\nhost = h\ntls_trusted = /nowhere.pem\n",
        "f.ini:6: [backend a] tls_trusted: cannot use /nowhere.pem: No such file or directory"},
       {"[dimse]\n[backend a]\nkind = scp\nae_title = A\nhost = h\n"

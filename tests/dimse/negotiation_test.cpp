@@ -1,0 +1,166 @@
+// What is negotiated beside the presentation contexts: matching of names, and who the user is.
+// Between our two roles, and with bare PDUs.
+#include "dimse/negotiation.h"
+
+#include "dimse/scu.h"
+#include "loopback.h"
+
+using namespace loopback;  // NOLINT: test code
+using dimse::UserIdentity;
+using mapping::NetworkEvent;
+
+namespace {
+
+dimse::ScuOptions options_for(std::uint16_t port) {
+  dimse::ScuOptions options;
+  options.ae_title = "MODGATE";
+  options.host = "127.0.0.1";
+  options.port = port;
+  return options;
+}
+
+Context context() {
+  Context context;
+  context.deadline = std::chrono::steady_clock::now() + 20s;
+  return context;
+}
+
+Outcome search(dimse::Scu& scu, bool fuzzy_matching) {
+  mapping::Search search{identifier()};
+  search.fuzzy_matching = fuzzy_matching;
+  return scu.search(
+      search, [](mapping::Match&&) { return true; }, context());
+}
+
+/// An A-ASSOCIATE-RQ for the worklist with another sub-item of user information.
+std::string request_with(const std::string& sub_item) {
+  auto bytes = associate_rq({{std::string(uids::modality_worklist_find)}});
+  const auto plain = user_information(16384);
+  const auto at = bytes.rfind(plain);
+  auto body = bytes.substr(6, at - 6);
+  return pdu(1, body + pdu_item(0x50, plain.substr(4) + sub_item));
+}
+
+std::string extended_negotiation(const std::string& options) {
+  const std::string uid(uids::modality_worklist_find);
+  std::string item;
+  put_16(item, uid.size());
+  return pdu_item(0x56, item + uid + options);
+}
+
+std::string user_identity(int type, const std::string& primary, const std::string& secondary = {}) {
+  std::string item{static_cast<char>(type), 1};
+  put_16(item, primary.size());
+  item += primary;
+  put_16(item, secondary.size());
+  return pdu_item(0x58, item + secondary);
+}
+
+std::string answer_to(std::uint16_t port, const std::string& request) {
+  auto peer = RawPeer::connect(port);
+  peer.send(request);
+  return peer.receive_pdu();
+}
+
+}  // namespace
+
+TEST_CASE("Fuzzy matching is agreed to where both want it, and reaches the service (rule H9)") {
+  for (const bool agree : {true, false}) {
+    INFO(agree);
+    dimse::ScpOptions options;
+    options.fuzzy_matching = agree;
+    Front front(options);
+    dimse::Scu scu(options_for(front.port), {});
+    CHECK(search(scu, true).fuzzy_matching_ignored != agree);
+    CHECK(front.services.last_search().fuzzy_matching == agree);
+    CHECK_FALSE(search(scu, false).fuzzy_matching_ignored);
+    CHECK_FALSE(front.services.last_search().fuzzy_matching);  // on an association of its own
+    CHECK(search(scu, true).fuzzy_matching_ignored != agree);
+    CHECK(scu.associations() == 1);  // one replaces the other: the limit holds for all together
+  }
+}
+
+TEST_CASE("Extended negotiation is answered where it is asked, with three bytes and with four") {
+  dimse::ScpOptions options;
+  options.fuzzy_matching = true;
+  Front front(options);
+  const std::string agreed("\1\1\1\0", 4), refused("\1\1\0\0", 4);
+  struct {
+    std::string proposed, answered;
+  } const cases[] = {
+      {std::string("\1\1\1", 3), agreed},    {std::string("\1\1\1\1", 4), agreed},
+      {std::string("\1\1\0", 3), refused},   {std::string("\1\1", 2), refused},
+      {std::string("\1\1\7\1", 4), refused},
+  };
+  for (const auto& one : cases) {
+    const auto answer = answer_to(front.port, request_with(extended_negotiation(one.proposed)));
+    REQUIRE(answer.size() > 6);
+    CHECK(answer[0] == 2);
+    CHECK(answer.find(extended_negotiation(one.answered)) != std::string::npos);
+  }
+  const auto answer = answer_to(front.port, request_with(""));
+  CHECK(answer.find('\x56') == std::string::npos);
+}
+
+TEST_CASE("A user identity is checked where the options say so, in every form (rule H10)") {
+  dimse::ScpOptions options;
+  options.admits = [](const UserIdentity& user) {
+    switch (user.type) {
+      case UserIdentity::Type::passcode:
+        return user.primary == "ct" && user.passcode == "secret";
+      case UserIdentity::Type::jwt:
+        return user.primary == "a.b.c";
+      default:
+        return false;
+    }
+  };
+  Front front(options);
+  auto scu_options = options_for(front.port);
+  struct {
+    std::optional<UserIdentity> user;
+    bool served;
+  } const cases[] = {
+      {UserIdentity{UserIdentity::Type::passcode, "ct", "secret"}, true},
+      {UserIdentity{UserIdentity::Type::passcode, "ct", "wrong"}, false},
+      {UserIdentity{UserIdentity::Type::jwt, "a.b.c", ""}, true},
+      {UserIdentity{UserIdentity::Type::user, "ct", ""}, false},
+      {std::nullopt, false},
+  };
+  for (const auto& one : cases) {
+    INFO((one.user ? one.user->primary + one.user->passcode : "none"));
+    const bool token = one.user && one.user->type == UserIdentity::Type::jwt;
+    scu_options.bearer_token = token ? one.user->primary : "";
+    scu_options.username = one.user && !token ? one.user->primary : "";
+    scu_options.passcode = one.user ? one.user->passcode : "";
+    const auto outcome = dimse::Scu(scu_options, {}).echo(context());
+    CHECK(outcome.good() == one.served);
+    if (one.served) continue;
+    CHECK(outcome.event ==
+          (one.user ? NetworkEvent::user_identity_refused : NetworkEvent::rejected_permanent));
+  }
+  CHECK_FALSE(front.lines.hold("secret"));
+  const auto refused = answer_to(front.port, request_with(user_identity(1, "x")));
+  CHECK(refused == pdu(3, std::string("\0\1\2\1", 4)));
+  const auto admitted = answer_to(front.port, request_with(user_identity(2, "ct", "secret")));
+  REQUIRE(admitted.size() > 6);
+  CHECK(admitted[0] == 2);
+  CHECK(admitted.find(pdu_item(0x59, std::string(2, '\0'))) != std::string::npos);
+}
+
+TEST_CASE("Where no user is asked for, any identity may come along; a broken one ends it") {
+  Front front;
+  for (int type : {1, 2, 3, 4, 5, 77}) {
+    INFO(type);
+    const auto answer =
+        answer_to(front.port, request_with(user_identity(type, "user", type == 2 ? "code" : "")));
+    REQUIRE(answer.size() > 6);
+    CHECK(answer[0] == 2);
+  }
+  for (const auto& broken : {pdu_item(0x58, std::string("\2\1\0\5abc", 7)),
+                             pdu_item(0x58, std::string("\2", 1)), pdu_item(0x58, "")}) {
+    const auto answer = answer_to(front.port, request_with(broken));
+    CHECK((answer.empty() || answer[0] != 2));
+  }
+  dimse::Scu scu(options_for(front.port), {});
+  CHECK(scu.echo(context()).good());
+}
