@@ -314,9 +314,9 @@ Keys web_keys(Config::WebFront& front) {
       cross_origins(server.cors_allowed_origins),
       later("users"),
       later("tokens"),
-      later("tls_certificate"),
-      later("tls_private_key"),
-      later("tls_trusted"),
+      text("tls_certificate", "", server.tls.certificate),
+      text("tls_private_key", "", server.tls.private_key),
+      text("tls_trusted", "", server.tls.trusted),
   };
 }
 
@@ -353,7 +353,7 @@ Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::strin
 }
 
 Key base_uri(std::string& target) {
-  return {"base_uri", "", "http://host[:port][/path]", [&target](const std::string& value) {
+  return {"base_uri", "", "http[s]://host[:port][/path]", [&target](const std::string& value) {
             web::UserAgentOptions options;
             options.base_uri = value;
             const auto checked = web::UserAgent::check(options);
@@ -381,9 +381,9 @@ Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& bac
       later("username"),
       later("password_file"),
       later("bearer_token_file"),
-      later("tls_trusted"),
-      later("tls_certificate"),
-      later("tls_private_key"),
+      text("tls_trusted", "", agent.tls.trusted),
+      text("tls_certificate", "", agent.tls.certificate),
+      text("tls_private_key", "", agent.tls.private_key),
   };
 }
 
@@ -439,6 +439,7 @@ class ConfigReader {
       check_tls(section, config().dimse->options.tls, true);
     } else if (section.kind == "web") {
       apply(section, web_keys(config().web.emplace()));
+      check_tls(section, config().web->options.tls, true);
     } else if (section.kind == "backend") {
       read_backend(section);
     } else if (section.kind == "modality") {
@@ -467,6 +468,7 @@ class ConfigReader {
       web::UserAgentOptions agent;
       BackendConfig backend;
       apply(section, origin_server_backend_keys(agent, backend, kind));
+      check_tls(section, agent.tls, false);
       backend.options = std::move(agent);
       config().backends.insert_or_assign(section.name, std::move(backend));
     } else if (kind_entry == section.entries.end()) {
@@ -474,6 +476,27 @@ class ConfigReader {
     } else {  // without its kind no other key can be judged
       fault(kind_entry->line, section.title(), "kind", kind_key(kind).apply(kind_entry->value));
     }
+  }
+
+  // HTTP over TLS likewise; a user agent without CAs of its own trusts the system's.
+  void check_tls(const IniSection& section, const web::TlsFiles& tls, bool server) {
+    const auto wrong = [&](std::string_view key, std::string what) {
+      fault(line_of(section, key), section.title(), std::string(key), std::move(what));
+    };
+    if (tls.certificate.empty() != tls.private_key.empty()) {
+      const bool first = tls.certificate.empty();
+      return wrong(first ? "tls_certificate" : "tls_private_key",
+                   fmt::format("missing, expected together with {}",
+                               first ? "tls_private_key" : "tls_certificate"));
+    }
+    if (server && tls.certificate.empty() && !tls.trusted.empty()) {
+      return wrong("tls_certificate", "missing, expected together with tls_trusted");
+    }
+    const auto made = server ? web::TlsContext::for_server(tls) : web::TlsContext::for_client(tls);
+    if (made) return;
+    const std::string& what = made.fault().what;
+    const auto colon = what.find(": ");
+    wrong(what.substr(0, colon), what.substr(colon + 2));
   }
 
   // DIMSE over TLS: a certificate has its key, an SCP has a certificate, an SCU checks one, and the

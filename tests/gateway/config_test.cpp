@@ -172,6 +172,13 @@ TEST_CASE("each single fault is found where it stands") {
        "f.ini:1: [dimse] tls_certificate: missing, expected together with tls_trusted"},
       {"[dimse]\ntls_certificate = /nowhere.pem\ntls_private_key = /nowhere.key\n",
        "f.ini:2: [dimse] tls_certificate: cannot use /nowhere.pem: No such file or directory"},
+      {"[web]\ntls_certificate = /nowhere.pem\ntls_private_key = /nowhere.key\n",
+       "f.ini:2: [web] tls_certificate: cannot use /nowhere.pem: No such file or directory"},
+      {"[web]\ntls_trusted = /etc/c.pem\n",
+       "f.ini:1: [web] tls_certificate: missing, expected together with tls_trusted"},
+      {"[web]\n[backend a]\nkind = origin-server\nbase_uri = https://h\ntls_trusted = "
+       "/nowhere.pem\n",
+       "f.ini:5: [backend a] tls_trusted: cannot use /nowhere.pem: No such file or directory"},
       {"[dimse]\n[backend a]\nkind = scp\nae_title = A\nhost = h\ntls_trusted = /nowhere.pem\n",
        "f.ini:6: [backend a] tls_trusted: cannot use /nowhere.pem: No such file or directory"},
       {"[dimse]\n[backend a]\nkind = scp\nae_title = A\nhost = h\n"
