@@ -155,11 +155,12 @@ void DataSetBuilder::fail(Fault::Kind kind, std::string what) {
 bool DataSetBuilder::note(Tag tag) {
   if (fault_) return false;
   Frame& frame = frames_.back();
+  if (open_lengths_.size() != frame.open) misnested();  // elements stand in items only
   if (frames_.size() == 1) root_tag_ = tag;
   if (frame.any && tag <= frame.last) frame.ascending = false;
   frame.last = tag;
   frame.any = true;
-  return true;
+  return !fault_;
 }
 
 void DataSetBuilder::header(Tag tag, Vr vr, std::uint32_t length) {
@@ -206,6 +207,7 @@ DataSetBuilder& DataSetBuilder::begin_sequence(Tag tag) {
 
 DataSetBuilder& DataSetBuilder::begin_item() {
   if (fault_) return *this;
+  if (open_lengths_.size() != frames_.back().open + 1) return misnested();
   if (frames_.size() > max_depth) {
     fail(Fault::Kind::too_large,
          fmt::format("expected at most {} levels of nested sequences", max_depth));
@@ -216,18 +218,33 @@ DataSetBuilder& DataSetBuilder::begin_item() {
   put16(head + 2, item_tag.element());
   bytes_.append(head, item_header);
   open_lengths_.push_back(bytes_.size() - 4);
-  frames_.push_back({.start = bytes_.size(), .last = {}, .any = false, .ascending = true});
+  Frame frame;
+  frame.start = bytes_.size();
+  frame.open = open_lengths_.size();
+  frames_.push_back(frame);
   return *this;
 }
 
 DataSetBuilder& DataSetBuilder::end_item() {
   if (fault_) return *this;
+  if (frames_.size() < 2 || open_lengths_.size() != frames_.back().open) return misnested();
   sort(frames_.back());
   frames_.pop_back();
-  return end_sequence();  // both end by writing the length that was left open
+  return write_open_length();
 }
 
 DataSetBuilder& DataSetBuilder::end_sequence() {
+  if (fault_) return *this;
+  if (open_lengths_.size() != frames_.back().open + 1) return misnested();
+  return write_open_length();
+}
+
+DataSetBuilder& DataSetBuilder::misnested() {
+  fail(Fault::Kind::malformed, "items and sequences end in another order than they began");
+  return *this;
+}
+
+DataSetBuilder& DataSetBuilder::write_open_length() {
   if (fault_) return *this;
   const std::size_t at = open_lengths_.back();
   const std::size_t length = bytes_.size() - at - 4;
@@ -270,6 +287,7 @@ void DataSetBuilder::sort(const Frame& frame) {
 }
 
 Result<DataSet> DataSetBuilder::build() {
+  if (!open_lengths_.empty()) misnested();
   if (!fault_) sort(frames_.front());
   std::optional<Fault> fault = std::move(fault_);
   std::string bytes = std::move(bytes_);

@@ -140,7 +140,8 @@ class DataSet {
 
 /// Appends elements and makes a DataSet of them. Elements may come in any tag order.
 /// The first fault (duplicate tag, value too long for its VR's length field, nesting over
-/// max_depth) is kept and returned by build; calls after it are harmless. One thread at a time.
+/// max_depth, ends that do not belong to the last begin) is kept and returned by build; calls after
+/// it are harmless. One thread at a time.
 class DataSetBuilder {
  public:
   static constexpr int max_depth = 32;  ///< sequences inside sequences. rule D20
@@ -166,6 +167,7 @@ class DataSetBuilder {
  private:
   struct Frame {
     std::size_t start = 0;  ///< where its elements begin in bytes_
+    std::size_t open = 0;   ///< lengths that are open when only it is
     Tag last;               ///< the last tag added
     bool any = false;       ///< an element was added
     bool ascending = true;  ///< so far
@@ -174,6 +176,8 @@ class DataSetBuilder {
   void header(Tag tag, Vr vr, std::uint32_t length);
   void sort(const Frame& frame);
   void fail(Fault::Kind kind, std::string what);
+  DataSetBuilder& misnested();
+  DataSetBuilder& write_open_length();
 
   std::string bytes_;
   std::vector<Frame> frames_;              ///< open data sets: the root and open items

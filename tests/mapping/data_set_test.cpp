@@ -80,6 +80,22 @@ TEST_CASE(
   CHECK(builder.build().fault().kind == Fault::Kind::too_large);
 }
 
+TEST_CASE("ends that belong to no begin, or to another, are faults") {
+  const Tag steps = tags::ScheduledProcedureStepSequence;
+  CHECK_FALSE(DataSetBuilder().end_item().build());
+  CHECK_FALSE(DataSetBuilder().end_sequence().build());
+  CHECK_FALSE(DataSetBuilder().begin_sequence(steps).build());
+  CHECK_FALSE(DataSetBuilder().begin_sequence(steps).begin_item().build());
+  CHECK_FALSE(DataSetBuilder().begin_sequence(steps).end_item().build());
+  CHECK_FALSE(DataSetBuilder().begin_item().build());
+  CHECK_FALSE(DataSetBuilder().begin_sequence(steps).add(tags::Modality, Vr::CS, "MR").build());
+  DataSetBuilder builder;
+  builder.begin_sequence(steps).begin_item().begin_sequence(steps).end_item();
+  CHECK(builder.failed());
+  CHECK_FALSE(builder.build());
+  CHECK(builder.begin_sequence(steps).begin_item().end_item().end_sequence().build());
+}
+
 TEST_CASE("values are split at backslashes only where the VR has many (D13)") {
   DataSetBuilder builder;
   builder.add(Tag(0x0010, 0x1001), Vr::PN, "A^B\\\\C").add(Tag(0x0010, 0x4000), Vr::LT, "a\\b");
