@@ -168,8 +168,9 @@ class Reader {
     Attribute attribute{tag, Vr::UN};
     // Text is UTF-8 whatever (0008,0005) says: rule E7. With a creator, (0029,00xx) is no group
     // length but an attribute of a block yet to be found: rule E3.
+    TagPlace place = place_of(tag);
     const bool in_block = tag.is_private() && head.creator != nullptr;
-    const TagPlace place = in_block ? TagPlace::attribute : place_of(tag);
+    if (place == TagPlace::ignored && in_block) place = TagPlace::attribute;
     if (place == TagPlace::misplaced) malformed_here("an attribute of a data set, above 00080005");
     if (place == TagPlace::ignored) skip_element();
     if (place == TagPlace::attribute && resolve_vr(head, attribute) &&

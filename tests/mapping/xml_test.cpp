@@ -215,6 +215,8 @@ TEST_CASE("faults of XML name the attribute path and what was expected, never a 
        "00400100: expected Items numbered from 1 without a gap"},
       {R"(<DicomAttribute tag="00100020" vr="LO"/><DicomAttribute tag="00100020" vr="LO"/>)",
        "00100020: expected each attribute once"},
+      {R"(<DicomAttribute tag="00014500" vr="UN" privateCreator="ME"/>)",
+       "00014500: expected an attribute of a data set, above 00080005"},
       {R"(<DicomAttribute tag="00420011" vr="OB"><InlineBinary>!</InlineBinary></DicomAttribute>)",
        "00420011: expected base64 (RFC 4648)"},
   };
