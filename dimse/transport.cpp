@@ -33,6 +33,8 @@ int poll_timeout(Transport::Clock::time_point deadline) {
   return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left).count());
 }
 
+Transport::Transport(int descriptor) : Transport(descriptor, nullptr) {}
+
 Transport::Transport(int descriptor, std::unique_ptr<TlsSession> tls)
     : descriptor_(descriptor), tls_(std::move(tls)), receive_on_(POLLIN), send_on_(POLLOUT) {
   set_option(descriptor_, IPPROTO_TCP, TCP_NODELAY, 1);

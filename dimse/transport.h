@@ -28,7 +28,8 @@ class Transport {
 
   /// descriptor: a connected stream socket; not owned. Sets TCP_NODELAY. tls: after its handshake;
   /// null: the bytes go as they are.
-  explicit Transport(int descriptor, std::unique_ptr<TlsSession> tls = nullptr);
+  explicit Transport(int descriptor);
+  Transport(int descriptor, std::unique_ptr<TlsSession> tls);
   ~Transport();
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;

@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 seconds=${1:?usage: fuzz.sh SECONDS [TARGET…]}
 shift
 targets=("$@")
-if [ ${#targets[@]} -eq 0 ]; then targets=(json xml query data_set); fi
+if [ ${#targets[@]} -eq 0 ]; then targets=(json xml query data_set dimse); fi
 
 packages_to_build+=(clang libclang-rt-14-dev)
 setup
