@@ -12,7 +12,7 @@ packages_to_build=(
   libtinyxml2-dev libfmt-dev catch2 libssl-dev libsqlite3-dev libinih-dev libcli11-dev libspdlog-dev
   zlib1g-dev
 )
-packages_of_peers=(dcmtk curl ca-certificates openssl python3-pydicom)
+packages_of_peers=(dcmtk orthanc curl ca-certificates openssl python3-pydicom)
 
 say() { echo "== $*"; }
 
