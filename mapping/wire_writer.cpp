@@ -57,6 +57,7 @@ Result<CharacterSet> choose(DataSetView data_set, const WireWriteOptions& option
     return *options.used_by_peer;
   }
   for (const CharacterSet& set : CharacterSet::smallest_first()) {
+    if (!texts.empty() && set.is_default_repertoire()) continue;  // it holds ASCII only
     if (find_unencodable(set, texts) == nullptr) return set;
   }
   // ISO_IR 192, the last of them, holds every character but this one.
@@ -107,7 +108,10 @@ class Writer {
     const bool swapped = big_endian_ && vr.unit > 1;
     const bool encoded = vr.in_character_set && !is_ascii(element.value);
     if (element.vr != Vr::SQ && !swapped && !encoded) {  // most elements: the value as it is
-      write_header(element.tag, vr, element.value.size());
+      if (explicit_)
+        write_header(element.tag, vr, element.value.size());
+      else
+        append_implicit_header(element);
       out_.append(element.value);
       return;
     }
@@ -178,6 +182,20 @@ class Writer {
       }
     }
     out_.append(head, size);
+  }
+
+  /// The stored tag, and the length in place of the VR and its length.
+  void append_implicit_header(const Element& element) {
+    const auto length = static_cast<std::uint32_t>(element.value.size());
+    const char head[8] = {element.bytes[0],
+                          element.bytes[1],
+                          element.bytes[2],
+                          element.bytes[3],
+                          static_cast<char>(length & 0xFF),
+                          static_cast<char>(length >> 8 & 0xFF),
+                          static_cast<char>(length >> 16 & 0xFF),
+                          static_cast<char>(length >> 24)};
+    out_.append(head, sizeof head);
   }
 
   // Pads the value field that began at start and writes its length before it.
