@@ -163,13 +163,14 @@ class Encoder {
 
   bool encode(std::string_view utf_8) {
     while (!utf_8.empty()) {
+      if (static_cast<unsigned char>(utf_8[0]) < 0x80) {
+        encode_ascii(utf_8[0]);
+        utf_8.remove_prefix(1);
+        continue;
+      }
       const std::size_t length = std::max<std::size_t>(utf_8_sequence(utf_8), 1);
-      const std::string_view character = utf_8.substr(0, length);
+      if (!encode_other(utf_8.substr(0, length))) return false;
       utf_8.remove_prefix(length);
-      if (static_cast<unsigned char>(character[0]) < 0x80)
-        encode_ascii(character[0]);
-      else if (!encode_other(character))
-        return false;
     }
     back_to_left();
     return true;
@@ -208,9 +209,12 @@ class Encoder {
   }
 
   bool append_right(std::string_view character) {
-    if (halves_.right == nullptr || halves_.right->encode(character).empty()) return false;
+    if (halves_.right == nullptr) return false;
+    const std::string_view bytes = halves_.right->encode(character);
+    if (bytes.empty()) return false;
     back_to_left();
-    return append(halves_.right, character);
+    out_.append(bytes);
+    return true;
   }
 
   bool append(const CodedSet* set, std::string_view character) {
