@@ -289,6 +289,22 @@ Key cross_origins(std::vector<std::string>& target) {
           }};
 }
 
+/// Read now, to say what is wrong with it, and again by the front.
+Key credentials_file(std::string name, std::string allowed,
+                     std::string web::AuthenticationFiles::*which,
+                     web::AuthenticationFiles& target) {
+  return {std::move(name), "", std::move(allowed), [which, &target](const std::string& value) {
+            target.*which = value;
+            if (value.empty()) return std::string();
+            web::AuthenticationFiles alone;
+            alone.*which = value;
+            const auto made = web::Authentication::make(alone);
+            if (made) return std::string();
+            const std::string& what = made.fault().what;
+            return what.substr(what.find(": ") + 2);
+          }};
+}
+
 Keys web_keys(Config::WebFront& front) {
   web::OriginServerOptions& server = front.options;
   return {
@@ -312,8 +328,11 @@ Keys web_keys(Config::WebFront& front) {
                   [&server](int status) { server.no_match_status = status; }),
       yes_no("gateway_status_codes", "no", server.gateway_status_codes),
       cross_origins(server.cors_allowed_origins),
-      later("users"),
-      later("tokens"),
+      credentials_file("users",
+                       "empty, or a file of NAME:HASH lines with bcrypt, as htpasswd -B writes",
+                       &web::AuthenticationFiles::users, server.authentication),
+      credentials_file("tokens", "empty, or a file of lines with the SHA-256 of a token and a name",
+                       &web::AuthenticationFiles::tokens, server.authentication),
       text("tls_certificate", "", server.tls.certificate),
       text("tls_private_key", "", server.tls.private_key),
       text("tls_trusted", "", server.tls.trusted),

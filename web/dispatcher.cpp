@@ -145,6 +145,11 @@ Dispatcher::Impl::Impl(DispatcherOptions options, mapping::Log log)
     current->answer = unrouted(request, response.status);
     apply(*current->answer, response);
   });
+  set_pre_routing_handler([](const auto&, httplib::Response& response) {
+    if (!current->answer) return HandlerResponse::Unhandled;
+    apply(*current->answer, response);
+    return HandlerResponse::Handled;
+  });
   set_post_routing_handler([this](const auto&, httplib::Response& response) { finish(response); });
 }
 
@@ -257,8 +262,9 @@ Dispatcher::Dispatcher(DispatcherOptions options, mapping::Log log)
 
 Dispatcher::~Dispatcher() = default;
 
-RawResponse Dispatcher::dispatch(const RawRequest& request, const RequestContext& context) const {
-  Exchange exchange{request, context, std::nullopt};
+RawResponse Dispatcher::dispatch(const RawRequest& request, const RequestContext& context,
+                                 std::optional<Answer> instead) const {
+  Exchange exchange{request, context, std::move(instead)};
   return impl_->dispatch(exchange);
 }
 

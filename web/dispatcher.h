@@ -66,7 +66,9 @@ class Dispatcher {
 
   /// A known path with another method is 405 with Allow; an unknown method is 501; an exception of
   /// a handler is 500.
-  RawResponse dispatch(const RawRequest& request, const RequestContext& context) const;
+  /// instead: this answer, without asking a route.
+  RawResponse dispatch(const RawRequest& request, const RequestContext& context,
+                       std::optional<Answer> instead = std::nullopt) const;
 
  private:
   class Impl;

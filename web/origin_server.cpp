@@ -154,6 +154,7 @@ class OriginServer::Impl {
 
  private:
   RawResponse serve(const RawRequest& request, const RequestContext& context);
+  std::optional<Answer> admit(const RawRequest& request, RequestContext& context) const;
   DispatcherOptions dispatcher_options();
   Result<ConnectionFrontOptions> front_options() const;
   std::string not_found(std::string_view path) const;
@@ -179,7 +180,8 @@ class OriginServer::Impl {
   std::atomic<std::uint64_t> transactions_{0};
 
   // Constant after start.
-  std::string base_;  ///< "" or "/radiology"
+  std::string base_;                                ///< "" or "/radiology"
+  std::unique_ptr<Authentication> authentication_;  ///< null = everybody is served
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<ConnectionFront> front_;
 };
@@ -239,6 +241,11 @@ Result<std::uint16_t> OriginServer::Impl::start() {
   if (options_.no_match_status != 200 && options_.no_match_status != 204) {
     return Fault{Fault::Kind::invalid_value, "no_match_status must be 200 or 204"};
   }
+  if (!options_.authentication.users.empty() || !options_.authentication.tokens.empty()) {
+    auto authentication = Authentication::make(options_.authentication);
+    if (!authentication) return authentication.fault();
+    authentication_ = std::move(authentication).value();
+  }
   const auto origins = CrossOrigin::check(options_.cors_allowed_origins);
   if (!origins) return origins.fault();
   dispatcher_ = std::make_unique<Dispatcher>(dispatcher_options(), log_);
@@ -280,7 +287,7 @@ std::optional<Answer> OriginServer::Impl::options(const RawRequest& request,
   const std::string_view target = path.substr(base_.size());
   if (!target.empty() && target.front() != '/') return std::nullopt;
   const mapping::Services offered =
-      router_({mapping::Caller::Protocol::web, "", context.peer_address});
+      router_({mapping::Caller::Protocol::web, context.user, context.peer_address});
   std::vector<Operation> described;
   for (const Operation& operation : operations) {
     const bool search = operation.transaction == Transaction::search;
@@ -485,16 +492,38 @@ std::string OriginServer::Impl::service(const RawRequest& request) const {
 
 Context OriginServer::Impl::context(const Call& call) {
   Context context;
-  context.caller = {mapping::Caller::Protocol::web, "", call.context.peer_address};
+  context.caller = {mapping::Caller::Protocol::web, call.context.user, call.context.peer_address};
   context.transaction = fmt::format("W{}", ++transactions_);
   context.deadline = call.context.received + options_.transaction_timeout;
   context.cancellation = call.context.cancellation;
   return context;
 }
 
+/// Recognises the user, or answers 401. A browser's preflight carries no credentials.
+std::optional<Answer> OriginServer::Impl::admit(const RawRequest& request,
+                                                RequestContext& context) const {
+  const bool preflight =
+      !options_.cors_allowed_origins.empty() && CrossOrigin::is_preflight(request);
+  if (!authentication_ || preflight) return std::nullopt;
+  auto user = authentication_->user(request.header("authorization"));
+  if (user) {
+    context.user = *std::move(user);
+    return std::nullopt;
+  }
+  Answer answer =
+      problem(401, request.header("authorization") ? "The credentials are not known here"
+                                                   : "Credentials are needed here");
+  for (std::string& challenge : authentication_->challenges()) {
+    answer.headers.emplace_back("WWW-Authenticate", std::move(challenge));
+  }
+  return answer;
+}
+
 /// Neither path nor query: they may name a patient.
 RawResponse OriginServer::Impl::serve(const RawRequest& request, const RequestContext& context) {
-  RawResponse response = dispatcher_->dispatch(request, context);
+  RequestContext admitted = context;
+  auto refused = admit(request, admitted);
+  RawResponse response = dispatcher_->dispatch(request, admitted, std::move(refused));
   const std::string_view code = std::string_view(response.head).substr(sizeof "HTTP/1.1", 3);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - context.received);

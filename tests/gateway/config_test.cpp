@@ -174,6 +174,10 @@ TEST_CASE("each single fault is found where it stands") {
        "f.ini:2: [dimse] tls_certificate: cannot use /nowhere.pem: No such file or directory"},
       {"[web]\ntls_certificate = /nowhere.pem\ntls_private_key = /nowhere.key\n",
        "f.ini:2: [web] tls_certificate: cannot use /nowhere.pem: No such file or directory"},
+      {"[web]\nusers = /nowhere\n",
+       "f.ini:2: [web] users: cannot use /nowhere: No such file or directory"},
+      {"[web]\ntokens = /nowhere\n",
+       "f.ini:2: [web] tokens: cannot use /nowhere: No such file or directory"},
       {"[web]\ntls_trusted = /etc/c.pem\n",
        "f.ini:1: [web] tls_certificate: missing, expected together with tls_trusted"},
       {"[web]\n[backend a]\nkind = origin-server\nbase_uri = https://h\ntls_trusted = "

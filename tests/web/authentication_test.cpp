@@ -1,0 +1,167 @@
+#include "web/authentication.h"
+
+#include <crypt.h>
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/web/web_support.h"
+#include "web/origin_server.h"
+
+using web::Authentication;
+using web_test::ask;
+using web_test::get;
+using web_test::Response;
+
+namespace {
+
+const std::string sps = "/modality-scheduled-procedure-steps";
+
+/// A file that goes with the test.
+class File {
+ public:
+  explicit File(const std::string& text) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "modgate-auth-XXXXXX").string();
+    const int descriptor = ::mkstemp(pattern.data());
+    REQUIRE(descriptor >= 0);
+    ::close(descriptor);
+    path = pattern;
+    std::ofstream(path) << text;
+  }
+  ~File() { std::filesystem::remove(path); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  std::string path;
+};
+
+std::string bcrypt(const std::string& password) {
+  crypt_data data{};
+  const std::string salt = ::crypt_gensalt("$2y$", 4, nullptr, 0);
+  return ::crypt_r(password.c_str(), salt.c_str(), &data);
+}
+
+// base64 of NAME:PASSWORD, by the base64 program.
+const std::string anna = "YW5uYTpzZWNyZXQgw6Q6eA==";          // anna:secret ä:x
+const std::string anna_wrong = "YW5uYTpzZWNyZXQ=";            // anna:secret
+const std::string bert_as_anna = "YmVydDpzZWNyZXQgw6Q6eA==";  // bert:secret ä:x
+const std::string anna_nul = "YW5uYTpzZWNyZXQgw6Q6eAA=";      // anna:secret ä:x\0
+
+}  // namespace
+
+TEST_CASE("Basic credentials are right or nobody's (RFC 7617)") {
+  const File users("# those who may\nanna:" + bcrypt("secret \xC3\xA4:x") +
+                   "\r\n\nbert:" + bcrypt("other") + "\n");
+  auto made = Authentication::make({users.path, ""});
+  REQUIRE(made.ok());
+  Authentication& authentication = *made.value();
+  for (int i = 0; i < 2; ++i) {  // the second time without bcrypt
+    CHECK(authentication.user("Basic " + anna) == "anna");
+    CHECK(authentication.user("bAsIc   " + anna) == "anna");
+    for (const std::string& wrong : std::vector<std::string>{
+             "Basic " + anna_wrong, "Basic " + bert_as_anna, "Basic " + anna_nul, "Bearer " + anna,
+             "Basic", std::string("Basic "), std::string(""), "Basic " + anna + "=", "Basic !!!!",
+             std::string("Basic bm9jb2xvbg=="), anna, "Basic " + std::string(10000, 'A'),
+             std::string("Digest username=anna")}) {
+      CAPTURE(wrong);
+      CHECK_FALSE(authentication.user(wrong));
+    }
+  }
+  CHECK_FALSE(authentication.user(std::nullopt));
+  CHECK(authentication.challenges() ==
+        std::vector<std::string>{R"(Basic realm="modgate", charset="UTF-8")"});
+}
+
+TEST_CASE("A bearer token is known by its SHA-256 (RFC 6750)") {
+  const File tokens(
+      "# ours\n"
+      "d6fe7bb4be4ea10c1c5d6cfcf5c5a0c3b7b4d1d4f4d8e8b9a2a1b0c9d8e7f601 other\n"
+      "2BB80D537B1DA3E38BD30361AA855686BDE0EACD7162FEF6A25FE97BF527A25B   ct one\n");
+  auto made = Authentication::make({"", tokens.path});
+  REQUIRE(made.ok());
+  CHECK(made.value()->user("Bearer secret") == "ct one");
+  CHECK(made.value()->user("bearer  secret") == "ct one");
+  for (const char* wrong :
+       {"Bearer secret ", "Bearer Secret", "Bearer", "Bearer ", "secret", "Basic secret",
+        "Bearer 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(made.value()->user(wrong));
+  }
+  CHECK(made.value()->challenges() == std::vector<std::string>{R"(Bearer realm="modgate")"});
+}
+
+TEST_CASE("Files that hold something else are faults with file and line, and nothing of it") {
+  struct Row {
+    std::string text;
+    bool users;
+    std::string what;
+  };
+  const std::string hash = bcrypt("x");
+  for (const Row& row : {
+           Row{"anna:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n", true, ":1: expected NAME:HASH"},
+           Row{"anna:plain\n", true, ":1: expected NAME:HASH"},
+           Row{"\n:" + hash + "\n", true, ":2: expected NAME:HASH"},
+           Row{"a:" + hash + "\na:" + hash + "\n", true, ":2: expected each name once"},
+           Row{"# nobody\n", true, ": names nobody"},
+           Row{"secret\n", false, ":1: expected a SHA-256"},
+           Row{"2bb80d\n", false, ":1: expected a SHA-256"},
+           Row{"", false, ": names nobody"},
+       }) {
+    CAPTURE(row.text);
+    const File file(row.text);
+    const auto made =
+        row.users ? Authentication::make({file.path, ""}) : Authentication::make({"", file.path});
+    REQUIRE_FALSE(made.ok());
+    const std::string start = (row.users ? "users: " : "tokens: ") + file.path;
+    CHECK(made.fault().what.starts_with(start + row.what));
+    CHECK(made.fault().what.find("plain") == std::string::npos);
+  }
+  CHECK(Authentication::make({"/nowhere", ""}).fault().what ==
+        "users: cannot use /nowhere: No such file or directory");
+}
+
+TEST_CASE("Without credentials there is 401 with a challenge, and no service is asked") {
+  const File users("anna:" + bcrypt("secret \xC3\xA4:x") + "\n");
+  const File tokens("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b ct1\n");
+  web_test::MemoryWorklist worklist;
+  worklist.matches.push_back(web_test::scheduled_step(1));
+  web_test::Lines lines;
+  web::OriginServerOptions options;
+  options.bind = "127.0.0.1";
+  options.port = 0;
+  options.authentication = {users.path, tokens.path};
+  options.cors_allowed_origins = {"https://app.example"};
+  web::OriginServer server(
+      options,
+      [&](const mapping::Caller&) {
+        return mapping::Services{&worklist, nullptr};
+      },
+      lines.log());
+  const auto port = server.start();
+  REQUIRE(port.ok());
+  const std::string with = "Authorization: ";
+  for (const std::string& headers :
+       {std::string(), with + "Basic " + anna_wrong + "\r\n", with + "Bearer x\r\n",
+        with + "Basic " + anna + "\r\n" + with + "Bearer secret\r\n"}) {
+    CAPTURE(headers);
+    const Response refused =
+        ask(port.value(), get(sps, headers + "Origin: https://app.example\r\n"));
+    CHECK(refused.status == 401);
+    CHECK(refused.header("content-type") == "application/problem+json");
+    CHECK(refused.all("www-authenticate").size() == 2);
+    CHECK(refused.header("access-control-allow-origin") == "https://app.example");
+    CHECK(worklist.handed_on() == 0);
+  }
+  CHECK(ask(port.value(), get("/elsewhere")).status == 401);
+  CHECK(ask(port.value(), "OPTIONS / HTTP/1.1\r\nHost: h\r\n\r\n").status == 401);
+  CHECK(ask(port.value(), "OPTIONS " + sps +
+                              " HTTP/1.1\r\nHost: h\r\nOrigin: https://app.example\r\n"
+                              "Access-Control-Request-Method: GET\r\n\r\n")
+            .status == 204);
+  CHECK(ask(port.value(), get(sps, with + "Basic " + anna + "\r\n")).status == 200);
+  CHECK(worklist.last_context().caller.name == "anna");
+  CHECK(ask(port.value(), get(sps, with + "Bearer secret\r\n")).status == 200);
+  CHECK(worklist.last_context().caller.name == "ct1");
+  CHECK_FALSE(lines.hold("secret"));
+}
