@@ -30,22 +30,35 @@ void collect_non_ascii(DataSetView data_set, Tag outermost, std::vector<NonAscii
   }
 }
 
-// The first text that the set does not hold; null if it holds all.
-const NonAscii* find_unencodable(const CharacterSet& set, const std::vector<NonAscii>& texts) {
-  std::string scratch;
+/// The texts of a data set in the chosen set, in the order of their elements: choosing has encoded
+/// them, writing needs not do it again.
+struct EncodedTexts {
+  std::string bytes;
+  std::vector<std::size_t> ends;  ///< of each text in bytes
+};
+
+// The first text that the set does not hold; null if it holds all, which are then in encoded.
+const NonAscii* find_unencodable(const CharacterSet& set, const std::vector<NonAscii>& texts,
+                                 EncodedTexts& encoded) {
+  encoded.bytes.clear();
+  encoded.ends.clear();
   for (const NonAscii& text : texts) {
-    scratch.clear();
-    if (!set.encode(text.element.text(), text.element.vr, scratch)) return &text;
+    if (!set.encode(text.element.text(), text.element.vr, encoded.bytes)) {
+      encoded.ends.clear();
+      return &text;
+    }
+    encoded.ends.push_back(encoded.bytes.size());
   }
   return nullptr;
 }
 
-Result<CharacterSet> choose(DataSetView data_set, const WireWriteOptions& options) {
+Result<CharacterSet> choose(DataSetView data_set, const WireWriteOptions& options,
+                            EncodedTexts& encoded) {
   std::vector<NonAscii> texts;
   collect_non_ascii(data_set, Tag(), texts);
   if (texts.empty() && !options.declare_always) return CharacterSet();
   if (options.configured) {
-    const NonAscii* const refused = find_unencodable(*options.configured, texts);
+    const NonAscii* const refused = find_unencodable(*options.configured, texts, encoded);
     if (refused == nullptr || options.count_replaced != nullptr) return *options.configured;
     const std::string set = options.configured->value();
     return Fault{Fault::Kind::character_set,
@@ -53,15 +66,15 @@ Result<CharacterSet> choose(DataSetView data_set, const WireWriteOptions& option
                              set.empty() ? "ISO-IR 6" : set),
                  {refused->outermost}};
   }
-  if (options.used_by_peer && find_unencodable(*options.used_by_peer, texts) == nullptr) {
+  if (options.used_by_peer && find_unencodable(*options.used_by_peer, texts, encoded) == nullptr) {
     return *options.used_by_peer;
   }
   for (const CharacterSet& set : CharacterSet::smallest_first()) {
     if (!texts.empty() && set.is_default_repertoire()) continue;  // it holds ASCII only
-    if (find_unencodable(set, texts) == nullptr) return set;
+    if (find_unencodable(set, texts, encoded) == nullptr) return set;
   }
   // ISO_IR 192, the last of them, holds every character but this one.
-  const NonAscii* const refused = find_unencodable(CharacterSet::utf_8(), texts);
+  const NonAscii* const refused = find_unencodable(CharacterSet::utf_8(), texts, encoded);
   return Fault{
       Fault::Kind::character_set,
       fmt::format("{}: expected text without escape sequences", to_string(refused->element.tag)),
@@ -72,10 +85,12 @@ constexpr std::size_t undefined_length = 0xFFFFFFFF;
 
 class Writer {
  public:
-  /// count_replaced: may be null where the set holds all text.
-  Writer(TransferSyntax syntax, const CharacterSet& character_set, std::size_t* count_replaced,
-         std::size_t size_hint)
-      : count_replaced_(count_replaced),
+  /// encoded: all texts that are not ASCII, or none where the set does not hold all of them;
+  /// count_replaced may be null where it does.
+  Writer(TransferSyntax syntax, const CharacterSet& character_set, const EncodedTexts& encoded,
+         std::size_t* count_replaced, std::size_t size_hint)
+      : encoded_(encoded),
+        count_replaced_(count_replaced),
         explicit_(syntax != TransferSyntax::implicit_vr_little_endian),
         big_endian_(syntax == TransferSyntax::explicit_vr_big_endian),
         character_set_(character_set),
@@ -134,6 +149,12 @@ class Writer {
   }
 
   void encode(const Element& element) {
+    if (!encoded_.ends.empty()) {
+      const std::size_t start = next_text_ == 0 ? 0 : encoded_.ends[next_text_ - 1];
+      const std::size_t end = encoded_.ends[next_text_++];
+      out_.append(encoded_.bytes, start, end - start);
+      return;
+    }
     if (character_set_.encode(element.text(), element.vr, out_) || count_replaced_ == nullptr)
       return;
     *count_replaced_ += character_set_.encode_replacing(element.text(), element.vr, out_);
@@ -225,6 +246,8 @@ class Writer {
     set16(at + 2, big_endian_ ? value & 0xFFFF : value >> 16);
   }
 
+  const EncodedTexts& encoded_;
+  std::size_t next_text_ = 0;  ///< of encoded_
   std::size_t* const count_replaced_;
   const bool explicit_;
   const bool big_endian_;
@@ -250,9 +273,11 @@ std::optional<TransferSyntax> transfer_syntax_of(std::string_view uid) {
 
 Result<std::string> write_data_set(DataSetView data_set, TransferSyntax syntax,
                                    const WireWriteOptions& options) {
-  const auto character_set = choose(data_set, options);
+  EncodedTexts encoded;
+  const auto character_set = choose(data_set, options, encoded);
   if (!character_set) return character_set.fault();
-  return Writer(syntax, character_set.value(), options.count_replaced, data_set.bytes().size())
+  return Writer(syntax, character_set.value(), encoded, options.count_replaced,
+                data_set.bytes().size())
       .write(data_set);
 }
 
