@@ -1,0 +1,202 @@
+// Raw requests that mean harm, or were made by something broken: after each of them a good client
+// is served, and what is sent is never the answer to something that was smuggled.
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/web/web_support.h"
+#include "web/origin_server.h"
+
+using web_test::ask;
+using web_test::Client;
+using web_test::get;
+using web_test::post;
+using web_test::Response;
+
+namespace {
+
+const std::string sps = "/modality-scheduled-procedure-steps";
+const std::string step = "/modality-performed-procedure-steps/1.2.3";
+const std::string good_body = R"({"00400252":{"vr":"CS","Value":["IN PROGRESS"]}})";
+
+struct Attack {
+  std::string bytes;
+  std::vector<int> statuses;  ///< one of these; 0 = closed without an answer
+};
+
+std::string head(const std::string& request_line, const std::string& headers = "Host: h\r\n") {
+  return request_line + "\r\n" + headers + "\r\n";
+}
+
+std::string posted(const std::string& headers, const std::string& body) {
+  return "POST " + step + " HTTP/1.1\r\nHost: h\r\nContent-Type: application/dicom+json\r\n" +
+         headers + "\r\n" + body;
+}
+
+std::string repeated(std::string_view text, int count) {
+  std::string result;
+  for (int i = 0; i < count; ++i) result += text;
+  return result;
+}
+
+/// Two readers of one message: framing that another server in the way might read differently.
+std::vector<Attack> smuggling() {
+  const std::string inner = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
+  const std::string chunked = "Transfer-Encoding: chunked\r\n";
+  return {
+      {posted("Content-Length: 5\r\nContent-Length: 5\r\n", "12345"), {400}},
+      {posted("Content-Length: 5\r\nContent-Length: 6\r\n", "123456"), {400}},
+      {posted("Content-Length: 5, 5\r\n", "12345"), {400}},
+      {posted("Content-Length: 4\r\n" + chunked, "0\r\n\r\n" + inner), {400}},
+      {posted(chunked + "Content-Length: 4\r\n", "0\r\n\r\n" + inner), {400}},
+      {posted(chunked + chunked, "0\r\n\r\n"), {400}},
+      {posted("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"), {501}},
+      {posted("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"), {501}},
+      {posted("Transfer-Encoding: identity\r\n", "0\r\n\r\n"), {501}},
+      {posted("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"), {400}},
+      {posted("Transfer-Encoding:\x0B"
+              "chunked\r\n",
+              "0\r\n\r\n"),
+       {400}},
+      {posted(" Transfer-Encoding: chunked\r\n", "0\r\n\r\n"), {400}},
+      {posted("X: y\r\n Transfer-Encoding: chunked\r\n", "0\r\n\r\n"), {400}},
+      {posted("X: y\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), {400}},
+      {posted("X: y\rTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), {400}},
+      {posted("Content-Length: +5\r\n", "12345"), {400}},
+      {posted("Content-Length: -5\r\n", "12345"), {400}},
+      {posted("Content-Length: 0x5\r\n", "12345"), {400}},
+      {posted("Content-Length: 5 5\r\n", "12345"), {400}},
+      {posted("Content-Length:\r\n", ""), {400}},
+      {posted("Content-Length: 99999999999999999999999\r\n", ""), {413}},
+      {posted("Content-Length: 18446744073709551615\r\n", ""), {413}},
+      {posted("Content-Length: 999999999\r\n", ""), {413}},
+      {posted(chunked, "-1\r\n\r\n"), {400}},
+      {posted(chunked, "0x5\r\n12345\r\n0\r\n\r\n"), {400}},
+      {posted(chunked, "ffffffffffffffff\r\n"), {413}},
+      {posted(chunked, "fffffffffffffffff\r\n"), {400, 413}},
+      {posted(chunked, "5\r\n123456\r\n0\r\n\r\n"), {400}},
+      {posted(chunked, "5\n12345\n0\n\n"), {400}},
+      {posted(chunked, "5;" + std::string(5000, 'x')), {400}},
+      {posted(chunked, "zz\r\n"), {400}},
+      {posted(chunked, "\r\n"), {400}},
+      {posted(chunked, "0\r\n" + repeated("X: y\r\n", 10000)), {431}},
+      {head("POST " + step + " HTTP/1.0", "Transfer-Encoding: chunked\r\n"), {400}},
+      {head("GET " + sps + " HTTP/1.1", "Host: h\r\nHost: h\r\n"), {400}},
+      {head("GET " + sps + " HTTP/1.1", "X: y\r\n"), {400}},
+  };
+}
+
+std::vector<Attack> oversized() {
+  return {
+      {head("GET /" + std::string(20000, 'a') + " HTTP/1.1"), {414}},
+      {"GET /" + std::string(200000, 'a'), {414}},
+      {head("GET " + sps + "?x=" + std::string(9000, 'a') + " HTTP/1.1"), {414}},
+      {head("GET /" + std::string(2000, 'a') + " HTTP/1.1"), {414}},
+      {head("GET " + sps + " HTTP/1.1", "Host: h\r\n" + repeated("X: y\r\n", 10000)), {431}},
+      {head("GET " + sps + " HTTP/1.1", "Host: h\r\nX: " + std::string(100000, 'y') + "\r\n"),
+       {431}},
+      {head("GET " + sps + " HTTP/1.1", "Host: h\r\n" + std::string(100000, 'X') + ": y\r\n"),
+       {431}},
+      {std::string(100000, 'G'), {400, 414}},
+      {head("GET " + sps + "?limit=99999999999999999999 HTTP/1.1"), {400}},
+      {head("GET " + sps + "?" + repeated("a&", 3000) + " HTTP/1.1"), {200}},
+      {head("GET " + sps + "?" + repeated("00400100.", 500) + "00080060=x HTTP/1.1"), {400}},
+      {post(step, repeated("[", 100000)), {400}},
+      {post(step, repeated("{\"00400340\":{\"vr\":\"SQ\",\"Value\":[", 1000)), {400, 413}},
+      {post(step, repeated("<a>", 100000), "application/dicom+xml"), {400}},
+  };
+}
+
+/// Requests that are none, and targets that lead elsewhere.
+std::vector<Attack> malformed() {
+  return {
+      {"\r\n\r\n\r\n\r\nGET\r\n\r\n", {400}},
+      {std::string("\0\0\0\0\r\n\r\n", 8), {400}},
+      {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", {400}},
+      {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 505}},
+      {"SSH-2.0-OpenSSH_9.2\r\n\r\n", {400}},
+      {"GET\r\n\r\n", {400}},
+      {"GET /\r\n\r\n", {400}},
+      {"GET  / HTTP/1.1\r\nHost: h\r\n\r\n", {400}},
+      {"GET / HTTP/1.1 \r\nHost: h\r\n\r\n", {400}},
+      {"GET\t/\tHTTP/1.1\r\nHost: h\r\n\r\n", {400}},
+      {"GET / http/1.1\r\nHost: h\r\n\r\n", {400}},
+      {"GET / HTTP/1.2\r\nHost: h\r\n\r\n", {505}},
+      {"GET / HTTP/3.0\r\nHost: h\r\n\r\n", {505}},
+      {"GET / HTTP/11\r\nHost: h\r\n\r\n", {400}},
+      {"G(T / HTTP/1.1\r\nHost: h\r\n\r\n", {400}},
+      {head("BREW / HTTP/1.1"), {501}},
+      {head("TRACE / HTTP/1.1"), {404, 405}},
+      {head("CONNECT evil.example:443 HTTP/1.1"), {400}},
+      {head("GET evil HTTP/1.1"), {400}},
+      {head("GET * HTTP/1.1"), {400}},
+      {head("GET /a#b HTTP/1.1"), {400}},
+      {head("GET /\xC3\xA4 HTTP/1.1"), {400}},
+      {head("GET /../../etc/passwd HTTP/1.1"), {404}},
+      {head("GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1"), {404}},
+      {head("GET /..%2f..%2fetc%2fpasswd HTTP/1.1"), {404}},
+      {head("GET " + sps + "/../../etc/passwd HTTP/1.1"), {404}},
+      {head("GET " + step + "%00 HTTP/1.1"), {400, 404}},
+      {head("GET " + step + "%0d%0aX:%20y HTTP/1.1"), {400, 404}},
+      {head("GET " + sps + "?PatientID=%0d%0aSet-Cookie:%20a HTTP/1.1"), {200, 400}},
+      {head("GET " + sps + "?PatientID=%00 HTTP/1.1"), {400}},
+      {head("GET " + sps + "?PatientID=%ff%fe HTTP/1.1"), {400}},
+      {head("GET " + sps + "?PatientID=%c0%ae HTTP/1.1"), {400}},
+      {head("GET " + sps + "?PatientID=% HTTP/1.1"), {400}},
+      {head("GET " + sps + "?PatientID=%zz HTTP/1.1"), {400}},
+      {head("GET " + sps + " HTTP/1.1", "Host: h\r\nX\r\n"), {400}},
+      {head("GET " + sps + " HTTP/1.1", "Host: h\r\n: y\r\n"), {400}},
+      {head("GET " + sps + " HTTP/1.1", "Host: h\r\nX: \x01\r\n"), {400}},
+      {head("GET " + sps + " HTTP/1.1", "Host: h\r\nExpect: 200-maybe\r\n"), {417}},
+      {post(step, "<!DOCTYPE a [<!ENTITY b SYSTEM \"file:///etc/passwd\">]><a>&b;</a>",
+            "application/dicom+xml"),
+       {400}},
+      {post(step, "--b\r\n\r\n{}\r\n--c--", "multipart/related; boundary=b"), {415}},
+      {post(step, "\x1F\x8B\x08", "application/dicom+json", "Content-Encoding: gzip\r\n"), {415}},
+      {post(step, "{\"00400252\":{\"vr\":\"CS\",\"Value\":[\"\\ud800\"]}}"), {400}},
+      {post(step, "{\"00080018\":{\"vr\":\"UI\",\"Value\":[\"9.9\"]}}"), {400}},
+  };
+}
+
+}  // namespace
+
+TEST_CASE("After each of more than eighty hostile requests a good one is served") {
+  web_test::MemoryWorklist worklist;
+  worklist.matches.push_back(web_test::scheduled_step(1));
+  web_test::MemoryMpps steps;
+  web::OriginServerOptions options;
+  options.bind = "127.0.0.1";
+  options.port = 0;
+  options.workers = 2;
+  web::OriginServer server(
+      options,
+      [&](const mapping::Caller&) {
+        return mapping::Services{&worklist, &steps};
+      },
+      web_test::silent());
+  const auto started = server.start();
+  REQUIRE(started.ok());
+  const std::uint16_t port = started.value();
+  std::size_t count = 0;
+  for (const auto& attacks : {smuggling(), oversized(), malformed()}) {
+    for (const Attack& attack : attacks) {
+      CAPTURE(attack.bytes.substr(0, 200));
+      ++count;
+      Client client(port);
+      client.send(attack.bytes);
+      // Who waits for the result of a search may not end his side: that means he went away.
+      if (attack.statuses.front() != 200) client.half_close();
+      const Response response = client.receive();
+      CAPTURE(response.status);
+      CHECK(std::find(attack.statuses.begin(), attack.statuses.end(), response.status) !=
+            attack.statuses.end());
+      CHECK(response.header("set-cookie") == "-");
+      if (attack.statuses.front() != 200) {
+        CHECK(client.receive().status == 0);  // nothing smuggled is answered
+      }
+      CHECK(ask(port, get(sps)).status == 200);
+    }
+  }
+  CHECK(count >= 80);
+  CHECK(ask(port, post(step, good_body)).status == 201);
+}
