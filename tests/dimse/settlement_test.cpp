@@ -33,6 +33,7 @@ struct ForgetfulScp {
   bool done_first = true;  ///< … and what was asked is done all the same
   int contexts = 4;        ///< 3: no N-GET
   std::vector<std::uint16_t> writes{};
+  mutable std::mutex mutex{};  ///< of all above, once it serves
   RawScp scp{[this](RawPeer& peer, int) { serve(peer); }};
 
   void serve(RawPeer& peer) {
@@ -40,6 +41,7 @@ struct ForgetfulScp {
     peer.send(associate_ac(contexts));
     std::string bytes;
     while (auto request = peer.receive_message(&bytes)) {
+      const std::lock_guard lock(mutex);
       auto response = dimse::response_to(*request, status::success);
       std::optional<std::string> answer;
       if (request->field == command_field::n_get_rq) {
@@ -54,6 +56,18 @@ struct ForgetfulScp {
       if (swallow) return;
       peer.send(message(5, response));
     }
+  }
+  void set(DataSet stored) {
+    const std::lock_guard lock(mutex);
+    step = std::move(stored);
+  }
+  std::size_t write_count() const {
+    const std::lock_guard lock(mutex);
+    return writes.size();
+  }
+  std::string state() const {
+    const std::lock_guard lock(mutex);
+    return std::string(step ? step->view().text(tags::PerformedProcedureStepStatus) : "none");
   }
   std::uint16_t perform(const dimse::Command& request, const std::string& bytes) {
     const bool create = request.field == command_field::n_create_rq;
@@ -77,7 +91,7 @@ TEST_CASE("A create whose answer was lost is found done by N-GET, and not repeat
   const auto outcome = scu.create(uid(), mpps("IN PROGRESS"), context());
   CHECK(outcome.how == Outcome::How::answered);
   CHECK(outcome.status == status::success);
-  CHECK(peer.writes.size() == 1);
+  CHECK(peer.write_count() == 1);
 }
 
 TEST_CASE("A create that was not done is sent once more") {
@@ -85,8 +99,8 @@ TEST_CASE("A create that was not done is sent once more") {
   peer.done_first = false;
   dimse::Scu scu(options_for(peer.scp.port()), {});
   CHECK(scu.create(uid(), mpps("IN PROGRESS"), context()).status == status::success);
-  CHECK(peer.step.has_value());
-  CHECK(peer.writes.size() == 2);
+  CHECK(peer.state() == "IN PROGRESS");
+  CHECK(peer.write_count() == 2);
 }
 
 TEST_CASE("A create that is lost twice stays unknown") {
@@ -95,7 +109,7 @@ TEST_CASE("A create that is lost twice stays unknown") {
   peer.lost = 2;
   dimse::Scu scu(options_for(peer.scp.port()), {});
   CHECK(scu.create(uid(), mpps("IN PROGRESS"), context()).how == Outcome::How::unknown);
-  CHECK(peer.writes.size() == 2);
+  CHECK(peer.write_count() == 2);
 }
 
 TEST_CASE("A UID that holds somebody else's step is no success") {
@@ -104,10 +118,10 @@ TEST_CASE("A UID that holds somebody else's step is no success") {
   mapping::DataSetBuilder other;
   other.add(tags::PerformedProcedureStepID, Vr::SH, "OTHER")
       .add(tags::PerformedProcedureStepStatus, Vr::CS, "IN PROGRESS");
-  peer.step = other.build().value();
+  peer.set(other.build().value());
   dimse::Scu scu(options_for(peer.scp.port()), {});
   CHECK(scu.create(uid(), mpps("IN PROGRESS"), context()).how == Outcome::How::unknown);
-  CHECK(peer.writes.size() == 1);
+  CHECK(peer.write_count() == 1);
 }
 
 TEST_CASE(
@@ -115,12 +129,12 @@ TEST_CASE(
   for (const bool done : {true, false}) {
     INFO(done);
     ForgetfulScp peer;
-    peer.step = mpps("IN PROGRESS");
+    peer.set(mpps("IN PROGRESS"));
     peer.done_first = done;
     dimse::Scu scu(options_for(peer.scp.port()), {});
     CHECK(scu.update(uid(), mpps("COMPLETED"), context()).status == status::success);
-    CHECK(peer.step->view().text(tags::PerformedProcedureStepStatus) == "COMPLETED");
-    CHECK(peer.writes.size() == (done ? 1u : 2u));
+    CHECK(peer.state() == "COMPLETED");
+    CHECK(peer.write_count() == (done ? 1u : 2u));
   }
 }
 
@@ -130,7 +144,7 @@ TEST_CASE("Where the SCP offers no N-GET the outcome stays unknown and nothing i
   dimse::Scu scu(options_for(peer.scp.port()), {});
   CHECK(scu.create(uid(), mpps("IN PROGRESS"), context()).how == Outcome::How::unknown);
   CHECK(scu.create(uid(), mpps("IN PROGRESS"), context()).status == status::duplicate_sop_instance);
-  CHECK(peer.writes.size() == 2);
+  CHECK(peer.write_count() == 2);
 }
 
 TEST_CASE("A step that became final by the lost N-SET is a success, one that was final is not") {
