@@ -95,6 +95,31 @@ AcceptResult failed(AcceptResult::Kind kind, std::string_view why) {
   return {kind, std::string(why), {}};
 }
 
+/// An AE title without a character: DCMTK would refuse the request too, and leak it. rule H11
+std::optional<AcceptResult> reject_empty_title(Transport& transport, std::string_view body,
+                                               Transport::Clock::time_point deadline) {
+  constexpr std::size_t called = 4, calling = 20, size = 16;
+  const auto is_empty = [&](std::size_t at) {
+    const auto title = body.substr(at, size);
+    return title.substr(0, title.find('\0')).find_first_not_of(' ') == std::string_view::npos;
+  };
+  if (!is_empty(called) && !is_empty(calling)) return std::nullopt;
+  const auto& refusal = is_empty(called) ? rejection::called_ae_title : rejection::calling_ae_title;
+  const char pdu[] = {3,
+                      0,
+                      0,
+                      0,
+                      0,
+                      4,
+                      0,
+                      static_cast<char>(refusal.result),
+                      static_cast<char>(refusal.source),
+                      static_cast<char>(refusal.reason)};
+  transport.write({pdu, sizeof pdu});
+  transport.flush(deadline);
+  return failed(AcceptResult::Kind::rejected, "AE title without a character");
+}
+
 /// Waits until the whole A-ASSOCIATE-RQ is in the transport's input; DCMTK then never waits.
 std::optional<AcceptResult> await_request(Transport& transport,
                                           Transport::Clock::time_point deadline) {
@@ -121,7 +146,7 @@ std::optional<AcceptResult> await_request(Transport& transport,
   if (!is_well_formed_associate(transport.input().substr(6, length))) {
     return failed(Kind::failed, "broken A-ASSOCIATE-RQ");
   }
-  return std::nullopt;
+  return reject_empty_title(transport, transport.input().substr(6, length), deadline);
 }
 
 std::string take_field(char* bytes, Uint16 length) {

@@ -164,3 +164,17 @@ TEST_CASE("Where no user is asked for, any identity may come along; a broken one
   dimse::Scu scu(options_for(front.port), {});
   CHECK(scu.echo(context()).good());
 }
+
+TEST_CASE("An AE title without a character is rejected as not recognized (rule H11)") {
+  dimse::ScpOptions options;
+  options.any_called_ae_title = true;
+  Front front(options);
+  const std::string empty[] = {"", std::string("\0FIS", 4)};
+  for (const auto& title : empty) {
+    const std::vector<RequestedContext> contexts = {{std::string(uids::verification)}};
+    CHECK(answer_to(front.port, associate_rq(contexts, title)) ==
+          pdu(3, std::string("\0\1\1\7", 4)));
+    CHECK(answer_to(front.port, associate_rq(contexts, "MODGATE", title)) ==
+          pdu(3, std::string("\0\1\1\3", 4)));
+  }
+}
