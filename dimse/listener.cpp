@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <exception>
@@ -18,6 +19,7 @@ namespace dimse {
 namespace {
 
 constexpr int backlog = 512;
+constexpr auto patience = std::chrono::seconds(2);
 constexpr std::size_t most_leaving = 64;  ///< evicted ones whose threads have not ended yet
 
 void signal_event(const Descriptor& event) {
@@ -126,7 +128,10 @@ bool Listener::accept_one() {
     return false;
   }
   auto text = to_text(address);
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  // Threads of evicted connections end as soon as they run: they are waited for. Closing the
+  // newcomer instead would keep out a modality because others were silent.
+  finished_one_.wait_for(lock, patience, [this] { return leaving() < most_leaving; });
   if (!make_room()) {
     log_(mapping::LogLevel::warn,
          fmt::format("dimse: {}: closed, too many connections already", text));
@@ -141,6 +146,11 @@ bool Listener::accept_one() {
     throw;
   }
   return true;
+}
+
+std::size_t Listener::leaving() const {
+  return static_cast<std::size_t>(std::count_if(
+      running_.begin(), running_.end(), [](const Served& served) { return served.evicted; }));
 }
 
 /// Whoever says nothing, or lingers after a refusal, must not keep others out. False: all are

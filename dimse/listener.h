@@ -64,7 +64,8 @@ class Listener {
 
   void accept_until_stopped();
   bool accept_one();
-  bool make_room();  // with mutex_ held
+  bool make_room();             // with mutex_ held
+  std::size_t leaving() const;  // with mutex_ held: evicted, and their threads still there
   void serve(ServedList::iterator served, const std::string& address);
   void join_finished();
 
