@@ -1,5 +1,5 @@
 // What the INI file says, checked and in the types of the rooms that use it. Every key, its default
-// and what it allows stand in one table (config.cpp); docs/configuration.md and conf/modgate.ini
+// and what it allows stand in one table (config_keys.cpp); docs/configuration.md and conf/modgate.ini
 // follow it.
 #pragma once
 

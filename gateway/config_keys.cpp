@@ -1,0 +1,428 @@
+// Kinds of values, and the table.
+#include "gateway/config_keys.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+
+#include "mapping/character_set.h"
+
+namespace gateway {
+namespace {
+
+// --- Kinds of values. Each makes a Key that writes into target.
+
+Key text(std::string name, std::string default_value, std::string& target) {
+  return {std::move(name), std::move(default_value), "text", [&target](const std::string& value) {
+            target = value;
+            return std::string();
+          }};
+}
+
+Key required(Key key) {
+  key.required = true;
+  return key;
+}
+
+Key ae_title(std::string name, std::string default_value, std::string& target) {
+  static constexpr const char* allowed =
+      "an AE title of 1 to 16 printable ASCII characters, no backslash";
+  return {std::move(name), std::move(default_value), allowed, [&target](const std::string& value) {
+            const bool printable = std::all_of(value.begin(), value.end(), [](char c) {
+              return c >= 0x20 && c < 0x7F && c != '\\';
+            });
+            if (value.empty() || value.size() > 16 || !printable) {
+              return fmt::format("expected {}", allowed);
+            }
+            target = value;
+            return std::string();
+          }};
+}
+
+template <class Integer>
+Key integer(std::string name, std::string default_value, std::uint64_t low, std::uint64_t high,
+            std::function<void(Integer)> set) {
+  std::string allowed = fmt::format("a whole number from {} to {}", low, high);
+  return {std::move(name), std::move(default_value), allowed, [=](const std::string& value) {
+            std::uint64_t number = 0;
+            const auto [end, error] =
+                std::from_chars(value.data(), value.data() + value.size(), number);
+            if (error != std::errc() || end != value.data() + value.size() || number < low ||
+                number > high) {
+              return fmt::format("expected {}", allowed);
+            }
+            set(static_cast<Integer>(number));
+            return std::string();
+          }};
+}
+
+template <class Integer>
+Key integer(std::string name, std::string default_value, std::uint64_t low, std::uint64_t high,
+            Integer& target) {
+  return integer<Integer>(std::move(name), std::move(default_value), low, high,
+                          [&target](Integer number) { target = number; });
+}
+
+Key port(std::string name, std::string default_value, std::uint16_t& target, bool any_allowed) {
+  Key key = integer(std::move(name), std::move(default_value), any_allowed ? 0 : 1, 65535, target);
+  if (any_allowed) key.allowed += "; 0 = any free port";
+  return key;
+}
+
+template <class... Targets>
+Key seconds(std::string name, std::string default_value, Targets&... targets) {
+  return integer<std::uint64_t>(
+      std::move(name), std::move(default_value), 1, 86400,
+      [&targets...](std::uint64_t number) { ((targets = std::chrono::seconds(number)), ...); });
+}
+
+/// Words and what they stand for; a word without a meaning is of later work.
+template <class T>
+struct Choice {
+  std::string_view word;
+  std::optional<T> meaning;
+};
+template <class T>
+Key choice(std::string name, std::string default_value, std::vector<Choice<T>> choices,
+           std::function<void(T)> set) {
+  std::string allowed;
+  for (const auto& one : choices) {
+    if (one.meaning) allowed += fmt::format("{}{}", allowed.empty() ? "" : " | ", one.word);
+  }
+  return {std::move(name), std::move(default_value), allowed,
+          [=](const std::string& value) -> std::string {
+            for (const auto& one : choices) {
+              if (one.word != value) continue;
+              if (!one.meaning) {
+                return fmt::format("{} is not yet available, expected {}", value, allowed);
+              }
+              set(*one.meaning);
+              return {};
+            }
+            return fmt::format("expected {}", allowed);
+          }};
+}
+
+Key yes_no(std::string name, std::string default_value, bool& target) {
+  return choice<bool>(std::move(name), std::move(default_value), {{"yes", true}, {"no", false}},
+                      [&target](bool meaning) { target = meaning; });
+}
+
+Key character_set(std::string name, std::optional<mapping::CharacterSet>& target) {
+  static constexpr const char* allowed =
+      "empty, or a Specific Character Set: ISO_IR 100 …, ISO_IR 192, GB18030, GBK, or several as "
+      "ISO 2022 IR … joined by backslashes";
+  return {std::move(name), "", allowed, [&target](const std::string& value) {
+            target.reset();
+            if (value.empty()) return std::string();
+            const auto parsed = mapping::CharacterSet::parse(value);
+            if (!parsed) return fmt::format("expected {}", allowed);
+            target = parsed.value();
+            return std::string();
+          }};
+}
+
+Key unencodable_text(bool& replace) {
+  return choice<bool>("unencodable_text", "refuse", {{"refuse", false}, {"replace", true}},
+                      [&replace](bool meaning) { replace = meaning; });
+}
+
+}  // namespace
+
+std::vector<std::string> split_names(std::string_view value) {
+  std::vector<std::string> names;
+  while (!value.empty()) {
+    const std::size_t comma = std::min(value.find(','), value.size());
+    std::string_view name = value.substr(0, comma);
+    while (name.starts_with(' ')) name.remove_prefix(1);
+    while (name.ends_with(' ')) name.remove_suffix(1);
+    names.emplace_back(name);
+    value.remove_prefix(std::min(comma + 1, value.size()));
+  }
+  return names;
+}
+
+namespace {
+
+Key attribute_paths(std::string name, std::vector<mapping::AttributePath>& target) {
+  static constexpr const char* allowed =
+      "empty, or attributes by keyword or tag, sequences with dots, separated by commas";
+  return {std::move(name), "", allowed, [&target](const std::string& value) {
+            target.clear();
+            for (const std::string& one : split_names(value)) {
+              const auto path = mapping::parse_attribute_path(one);
+              if (!path) return fmt::format("expected {}", allowed);
+              target.push_back(path.value());
+            }
+            return std::string();
+          }};
+}
+
+/// The first line of a file, so that no secret stands in the configuration.
+Key secret_file(std::string name, std::string& target) {
+  return {std::move(name), "", "empty, or a file whose first line is the secret",
+          [&target](const std::string& value) {
+            target.clear();
+            if (value.empty()) return std::string();
+            std::ifstream file(value);
+            std::getline(file, target);
+            if (target.ends_with('\r')) target.pop_back();
+            return target.empty() ? fmt::format("cannot read a secret from {}", value)
+                                  : std::string();
+          }};
+}
+
+template <class Names>
+Key backend_name(std::string name, std::string allowed, Names& target) {
+  return {std::move(name), "", std::move(allowed), [&target](const std::string& value) {
+            std::vector<std::string> names = split_names(value);
+            if (names.size() > 1) {
+              return std::string("several backends are not yet available, expected one name");
+            }
+            if (!value.empty() && names.front().empty()) {
+              return std::string("expected the name of a [backend …] section");
+            }
+            target = std::move(names);
+            return std::string();
+          }};
+}
+
+/// A key of later work: known, and refused rather than silently ignored.
+Key later(std::string name) {
+  return {std::move(name), "", "empty: not yet available", [](const std::string& value) {
+            return value.empty() ? std::string() : "not yet available, expected nothing here";
+          }};
+}
+
+Key delivery() {
+  return choice<bool>("mpps_delivery", "direct", {{"direct", true}, {"queued", std::nullopt}},
+                      [](bool) {});
+}
+
+Key validation(Validation& target) {
+  return choice<Validation>(
+      "validate", "warn",
+      {{"off", Validation::off}, {"warn", Validation::warn}, {"reject", Validation::reject}},
+      [&target](Validation meaning) { target = meaning; });
+}
+
+// --- The table.
+
+}  // namespace
+
+Keys gateway_keys(Config& config, std::string& state_dir) {
+  using mapping::LogLevel;
+  return {
+      choice<LogLevel>("log_level", "info",
+                       {{"error", LogLevel::error},
+                        {"warn", LogLevel::warn},
+                        {"info", LogLevel::info},
+                        {"debug", LogLevel::debug}},
+                       [&config](LogLevel level) { config.log_level = level; }),
+      choice<LogFormat>("log_format", "text",
+                        {{"text", LogFormat::text}, {"json", LogFormat::json}},
+                        [&config](LogFormat format) { config.log_format = format; }),
+      text("state_dir", "/var/lib/modgate", state_dir),
+  };
+}
+
+Keys dimse_keys(Config::DimseFront& front) {
+  dimse::ScpOptions& scp = front.options;
+  return {
+      ae_title("ae_title", "MODGATE", scp.ae_title),
+      text("bind", "0.0.0.0", scp.bind),
+      port("port", "11112", scp.port, true),
+      backend_name("worklist", "the name of a [backend …]; empty = not offered",
+                   front.route.worklist),
+      backend_name("mpps", "the name of a [backend …]; empty = not offered", front.route.mpps),
+      delivery(),
+      validation(front.validation),
+      integer("max_associations", "200", 1, 10000, scp.max_associations),
+      integer("max_associations_per_ae", "0", 0, 10000, scp.max_associations_per_ae),
+      yes_no("known_modalities_only", "no", scp.known_modalities_only),
+      yes_no("any_called_ae_title", "no", scp.any_called_ae_title),
+      yes_no("fuzzy_matching", "no", scp.fuzzy_matching),
+      seconds("acse_timeout_seconds", "30", scp.acse_timeout),
+      // The modality waits for its response as long as for anything else.
+      seconds("dimse_timeout_seconds", "60", scp.dimse_timeout, scp.transaction_timeout),
+      seconds("idle_timeout_seconds", "300", scp.idle_timeout),
+      integer("max_pdu_bytes", "131072", 4096, 131072, scp.max_pdu_bytes),
+      text("tls_certificate", "", scp.tls.certificate),
+      text("tls_private_key", "", scp.tls.private_key),
+      text("tls_trusted", "", scp.tls.trusted),
+  };
+}
+
+namespace {
+
+Key base_path(std::string& target) {
+  static constexpr const char* allowed =
+      "a path that starts with / and holds letters, digits, / . _ ~ -";
+  return {"base_path", "/", allowed, [&target](const std::string& value) {
+            const bool plain = std::all_of(value.begin(), value.end(), [](unsigned char c) {
+              return std::isalnum(c) != 0 ||
+                     std::string_view("/._~-").find(static_cast<char>(c)) != std::string_view::npos;
+            });
+            if (!value.starts_with('/') || !plain || value.find("//") != std::string::npos ||
+                value.find("/.") != std::string::npos) {
+              return fmt::format("expected {}", allowed);
+            }
+            target = value;
+            return std::string();
+          }};
+}
+
+Key cross_origins(std::vector<std::string>& target) {
+  static constexpr const char* allowed =
+      "origins such as https://app.example:8443, joined by commas; * = any; empty = none";
+  return {"cors_allowed_origins", "", allowed, [&target](const std::string& value) {
+            target = split_names(value);
+            return web::OriginServer::valid_origins(target) ? std::string()
+                                                            : fmt::format("expected {}", allowed);
+          }};
+}
+
+/// Read now, to say what is wrong with it, and again by the front.
+Key credentials_file(std::string name, std::string allowed,
+                     std::string web::AuthenticationFiles::*which,
+                     web::AuthenticationFiles& target) {
+  return {std::move(name), "", std::move(allowed), [which, &target](const std::string& value) {
+            target.*which = value;
+            if (value.empty()) return std::string();
+            web::AuthenticationFiles alone;
+            alone.*which = value;
+            const auto made = web::Authentication::make(alone);
+            if (made) return std::string();
+            const std::string& what = made.fault().what;
+            return what.substr(what.find(": ") + 2);
+          }};
+}
+
+}  // namespace
+
+Keys web_keys(Config::WebFront& front) {
+  web::OriginServerOptions& server = front.options;
+  return {
+      text("bind", "0.0.0.0", server.bind),
+      port("port", "8081", server.port, true),
+      base_path(server.base_path),
+      backend_name("worklist", "the name of a [backend …]; empty = not offered",
+                   front.route.worklist),
+      backend_name("mpps", "the name of a [backend …]; empty = not offered", front.route.mpps),
+      delivery(),
+      validation(front.validation),
+      integer("max_connections", "256", 1, 100000, server.max_connections),
+      integer("max_body_bytes", "4194304", 1024, 1u << 30, server.max_body_bytes),
+      integer("max_response_bytes", "67108864", 1024, 1u << 30, server.max_response_bytes),
+      integer("count_cap", "1000", 0, 1000000, server.count_cap),
+      integer<std::uint64_t>("count_cap_milliseconds", "500", 0, 60000,
+                             [&server](std::uint64_t number) {
+                               server.count_cap_milliseconds = std::chrono::milliseconds(number);
+                             }),
+      choice<int>("no_match_status", "204", {{"204", 204}, {"200", 200}},
+                  [&server](int status) { server.no_match_status = status; }),
+      yes_no("gateway_status_codes", "no", server.gateway_status_codes),
+      cross_origins(server.cors_allowed_origins),
+      credentials_file("users",
+                       "empty, or a file of NAME:HASH lines with bcrypt, as htpasswd -B writes",
+                       &web::AuthenticationFiles::users, server.authentication),
+      credentials_file("tokens", "empty, or a file of lines with the SHA-256 of a token and a name",
+                       &web::AuthenticationFiles::tokens, server.authentication),
+      text("tls_certificate", "", server.tls.certificate),
+      text("tls_private_key", "", server.tls.private_key),
+      text("tls_trusted", "", server.tls.trusted),
+  };
+}
+
+Key kind_key(std::string& kind) {
+  return required(choice<std::string>(
+      "kind", "", {{"scp", "scp"}, {"origin-server", "origin-server"}, {"store", std::nullopt}},
+      [&kind](const std::string& word) { kind = word; }));
+}
+
+Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::string& kind) {
+  return {
+      kind_key(kind),
+      yes_no("verify_matches", "no", backend.verify_matches),
+      yes_no("combined_date_time", "yes", backend.combined_date_time),
+      required(ae_title("ae_title", "", scu.ae_title)),
+      required(text("host", "", scu.host)),
+      port("port", "104", scu.port, false),
+      ae_title("calling_ae_title", "MODGATE", scu.calling_ae_title),
+      integer("max_associations", "8", 1, 1000, scu.max_associations),
+      yes_no("reuse_associations", "yes", scu.reuse_associations),
+      seconds("idle_release_seconds", "30", scu.idle_release),
+      character_set("character_set", scu.character_set),
+      unencodable_text(scu.replace_unencodable),
+      character_set("assume_character_set", scu.assume_character_set),
+      seconds("acse_timeout_seconds", "5", scu.acse_timeout),
+      seconds("dimse_timeout_seconds", "30", scu.dimse_timeout),
+      text("username", "", scu.username),
+      secret_file("password_file", scu.passcode),
+      secret_file("bearer_token_file", scu.bearer_token),
+      text("tls_certificate", "", scu.tls.certificate),
+      text("tls_private_key", "", scu.tls.private_key),
+      text("tls_trusted", "", scu.tls.trusted),
+  };
+}
+
+namespace {
+
+Key base_uri(std::string& target) {
+  return {"base_uri", "", "http[s]://host[:port][/path]", [&target](const std::string& value) {
+            web::UserAgentOptions options;
+            options.base_uri = value;
+            const auto checked = web::UserAgent::check(options);
+            if (!checked) return checked.fault().what;
+            target = value;
+            return std::string();
+          }};
+}
+
+}  // namespace
+
+Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& backend,
+                                std::string& kind) {
+  return {
+      kind_key(kind),
+      yes_no("verify_matches", "no", backend.verify_matches),
+      yes_no("combined_date_time", "yes", backend.combined_date_time),
+      required(base_uri(agent.base_uri)),
+      choice<bool>("media_type", "json", {{"json", false}, {"xml", true}},
+                   [&agent](bool xml) { agent.xml = xml; }),
+      choice<bool>("update_uri", "query", {{"query", false}, {"path", true}},
+                   [&agent](bool path) { agent.update_path = path; }),
+      integer("max_connections", "8", 1, 1000, agent.max_connections),
+      seconds("connect_timeout_seconds", "5", agent.connect_timeout),
+      seconds("response_timeout_seconds", "30", agent.response_timeout),
+      integer("page_size", "1000", 1, 1000000, agent.page_size),
+      later("username"),
+      later("password_file"),
+      later("bearer_token_file"),
+      text("tls_trusted", "", agent.tls.trusted),
+      text("tls_certificate", "", agent.tls.certificate),
+      text("tls_private_key", "", agent.tls.private_key),
+  };
+}
+
+Keys modality_keys(dimse::Modality& modality, ModalityRoute& route) {
+  return {
+      required(ae_title("ae_title", "", modality.ae_title)),
+      text("host", "", modality.host),
+      backend_name("worklist", "the name of a [backend …]; without this key as in [dimse]",
+                   route.worklist),
+      backend_name("mpps", "the name of a [backend …]; without this key as in [dimse]", route.mpps),
+      delivery(),
+      character_set("character_set", modality.character_set),
+      unencodable_text(modality.replace_unencodable),
+      character_set("assume_character_set", modality.assume_character_set),
+      yes_no("station_filter", "no", modality.station_filter),
+      attribute_paths("return_keys_only", modality.return_keys_only),
+  };
+}
+
+}  // namespace gateway
