@@ -264,6 +264,8 @@ class Reader {
                               declared ? used.value() : "the default repertoire, ISO-IR 6",
                               to_string(head.vr)));
     }
+    // An escape sequence may have stood behind the padding.
+    while (scratch_.ends_with(' ') || scratch_.ends_with('\0')) scratch_.pop_back();
     builder_.add(head.tag, head.vr, scratch_);
   }
 

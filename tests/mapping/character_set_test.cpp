@@ -111,6 +111,14 @@ TEST_CASE("names in every set go through a data set and back, in multi-values an
   }
 }
 
+TEST_CASE("padding goes where an escape sequence stands behind it, too") {
+  const std::string encoded =
+      "\x08\0\x05\0\x10\0\0\0\\ISO 2022 IR 87 "s + "\x10\0\x20\0\x06\0\0\0"s + "A \x1B(B "s;
+  const auto read = read_data_set(encoded, TransferSyntax::implicit_vr_little_endian);
+  REQUIRE(read);
+  CHECK(read.value().data_set.view().find(tags::PatientID)->value == "A ");
+}
+
 TEST_CASE("values of 0008,0005 are told apart: alone, extended, empty, none (G1 to G3)") {
   const std::pair<const char*, const char*> good[] = {
       {"", ""},
