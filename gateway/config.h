@@ -1,6 +1,6 @@
 // What the INI file says, checked and in the types of the rooms that use it. Every key, its default
-// and what it allows stand in one table (config_keys.cpp); docs/configuration.md and conf/modgate.ini
-// follow it.
+// and what it allows stand in one table (config_keys.cpp); conf/modgate.ini
+// follows it.
 #pragma once
 
 #include <filesystem>
