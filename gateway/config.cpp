@@ -85,20 +85,30 @@ class ConfigReader {
     }
   }
 
-  // HTTP over TLS likewise; a user agent without CAs of its own trusts the system's.
+  // What holds for every kind of TLS: a certificate has its key, and a server that checks its
+  // clients has a certificate. False after a fault.
+  template <class Files, class Wrong>
+  bool tls_files_belong_together(const Files& tls, bool server, const Wrong& wrong) {
+    if (tls.certificate.empty() != tls.private_key.empty()) {
+      const bool first = tls.certificate.empty();
+      wrong(first ? "tls_certificate" : "tls_private_key",
+            fmt::format("missing, expected together with {}",
+                        first ? "tls_private_key" : "tls_certificate"));
+      return false;
+    }
+    if (server && tls.certificate.empty() && !tls.trusted.empty()) {
+      wrong("tls_certificate", "missing, expected together with tls_trusted");
+      return false;
+    }
+    return true;
+  }
+
+  // HTTP over TLS; a user agent without CAs of its own trusts the system's.
   void check_tls(const IniSection& section, const web::TlsFiles& tls, bool server) {
     const auto wrong = [&](std::string_view key, std::string what) {
       fault(line_of(section, key), section.title(), std::string(key), std::move(what));
     };
-    if (tls.certificate.empty() != tls.private_key.empty()) {
-      const bool first = tls.certificate.empty();
-      return wrong(first ? "tls_certificate" : "tls_private_key",
-                   fmt::format("missing, expected together with {}",
-                               first ? "tls_private_key" : "tls_certificate"));
-    }
-    if (server && tls.certificate.empty() && !tls.trusted.empty()) {
-      return wrong("tls_certificate", "missing, expected together with tls_trusted");
-    }
+    if (!tls_files_belong_together(tls, server, wrong)) return;
     const auto made = server ? web::TlsContext::for_server(tls) : web::TlsContext::for_client(tls);
     if (made) return;
     const std::string& what = made.fault().what;
@@ -106,21 +116,12 @@ class ConfigReader {
     wrong(what.substr(0, colon), what.substr(colon + 2));
   }
 
-  // DIMSE over TLS: a certificate has its key, an SCP has a certificate, an SCU checks one, and the
-  // files are what they should be.
+  // DIMSE over TLS: an SCU checks certificates, and the files are what they should be.
   void check_tls(const IniSection& section, const dimse::TlsOptions& tls, bool scp) {
     const auto wrong = [&](std::string_view key, std::string what) {
       fault(line_of(section, key), section.title(), std::string(key), std::move(what));
     };
-    if (tls.certificate.empty() != tls.private_key.empty()) {
-      const bool first = tls.certificate.empty();
-      return wrong(first ? "tls_certificate" : "tls_private_key",
-                   fmt::format("missing, expected together with {}",
-                               first ? "tls_private_key" : "tls_certificate"));
-    }
-    if (scp && tls.certificate.empty() && !tls.trusted.empty()) {
-      return wrong("tls_certificate", "missing, expected together with tls_trusted");
-    }
+    if (!tls_files_belong_together(tls, scp, wrong)) return;
     if (!scp && !tls.certificate.empty() && tls.trusted.empty()) {
       return wrong("tls_trusted", "missing, expected the CAs that the SCP's certificate is of");
     }

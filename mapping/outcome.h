@@ -60,20 +60,20 @@ StatusClass classify(std::uint16_t dimse_status);
 /// What happened on the network. mapping.md, 5a.
 enum class NetworkEvent : std::uint8_t {
   none,
-  connect_failed,              ///< TCP refused, no route, DNS failure, connect timeout
-  tls_failed,                  ///< handshake or certificate
-  rejected_transient,          ///< A-ASSOCIATE-RJ, result 2
-  rejected_permanent,          ///< A-ASSOCIATE-RJ, result 1
-  user_identity_refused,       ///< A-ASSOCIATE-RJ after a user identity was sent
-  abstract_syntax_refused,     ///< presentation context result 3: SOP class not offered
-  transfer_syntax_refused,     ///< presentation context result 4, 1 or 2
-  acse_timeout,                ///< no A-ASSOCIATE-AC in time
-  busy,                        ///< no free association or connection before the deadline
-  response_timeout,            ///< sent, and no whole answer in time
-  connection_lost,             ///< A-ABORT, TCP close, release in mid operation
-  protocol_error,              ///< invalid PDU, wrong Message ID, broken HTTP
-  unreadable_answer,           ///< the answer's data set or body cannot be decoded
-  shutting_down,               ///< this gateway is stopping
+  connect_failed,           ///< TCP refused, no route, DNS failure, connect timeout
+  tls_failed,               ///< handshake or certificate
+  rejected_transient,       ///< A-ASSOCIATE-RJ, result 2
+  rejected_permanent,       ///< A-ASSOCIATE-RJ, result 1
+  user_identity_refused,    ///< A-ASSOCIATE-RJ after a user identity was sent
+  abstract_syntax_refused,  ///< presentation context result 3: SOP class not offered
+  transfer_syntax_refused,  ///< presentation context result 4, 1 or 2
+  acse_timeout,             ///< no A-ASSOCIATE-AC in time
+  busy,                     ///< no free association or connection before the deadline
+  response_timeout,         ///< sent, and no whole answer in time
+  connection_lost,          ///< A-ABORT, TCP close, release in mid operation
+  protocol_error,           ///< invalid PDU, wrong Message ID, broken HTTP
+  unreadable_answer,        ///< the answer's data set or body cannot be decoded
+  shutting_down,            ///< this gateway is stopping
 };
 
 /// One transaction's end. A value.

@@ -19,12 +19,12 @@ struct SearchQuery {
   /// The identifier holds the match keys and the includefield keys; default return keys are not yet
   /// added (see return_keys.h). Values are in canonical form: UID lists by backslash.
   Search search;
-  bool include_all = false;           ///< includefield=all
-  std::uint64_t offset = 0;           ///< matches to skip
+  bool include_all = false;            ///< includefield=all
+  std::uint64_t offset = 0;            ///< matches to skip
   std::optional<std::uint64_t> limit;  ///< results at most; nothing = no limit
-  std::vector<std::string> accept;    ///< media types of the accept parameter (rule A27), in order
-  std::vector<std::string> charset;   ///< of the charset parameter
-  std::vector<std::string> ignored;   ///< names of parameters that are not supported (rule A21)
+  std::vector<std::string> accept;     ///< media types of the accept parameter (rule A27), in order
+  std::vector<std::string> charset;    ///< of the charset parameter
+  std::vector<std::string> ignored;    ///< names of parameters that are not supported (rule A21)
 };
 
 /// raw_query: without "?"; may be empty. Fault: what 400 is to say, naming the parameter.
