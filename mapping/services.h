@@ -32,6 +32,9 @@ struct Caller {
   Protocol protocol = Protocol::dimse;
   std::string name;     ///< calling AE title, or authenticated user; may be empty on the web
   std::string address;  ///< numeric host address
+  /// What it proved who it is with: Bearer on the web, a JSON Web Token as user identity. Never
+  /// logged; to be handed on only where the backend says so. Empty = none.
+  std::string bearer_token{};
 };
 
 /// What goes along with every call. Lives as long as the call.
