@@ -99,6 +99,8 @@ struct Outcome {
   bool multiple_value_matching_ignored = false;
   /// Search: matches that had to be left out because they could not be read. mapping.md, 1a
   std::size_t dropped_matches = 0;
+  /// Search: worklists that failed while others answered, where a partial answer is allowed.
+  std::size_t failed_worklists = 0;
 
   static Outcome answered(std::uint16_t status, std::string_view error_comment = {});
   static Outcome local(std::uint16_t status, std::string_view error_comment,

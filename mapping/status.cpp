@@ -78,9 +78,8 @@ constexpr const Condition* find_condition(std::string_view text) {
 
 constexpr std::string_view optional_keys = "One or more optional keys were not supported.";
 constexpr std::string_view left_out = "One or more matches could not be read and were left out.";
-constexpr std::string_view optional_keys_and_left_out =
-    "One or more optional keys were not supported. "
-    "One or more matches could not be read and were left out.";
+constexpr std::string_view worklists_failed =
+    "One or more worklists did not answer and are missing.";
 constexpr std::string_view search_warned = "The search was performed with a warning.";
 constexpr std::string_view attributes_not_supported =
     "Requested optional Attributes are not supported.";
@@ -379,10 +378,17 @@ HttpAnswer answer_to_event(Transaction transaction, const Outcome& outcome,
 
 /// 1a: FF01 is a warning flavour of Pending, the data are valid; unreadable matches are left out to
 /// keep the worklist usable.
-std::string_view search_warning(const Asked& asked) {
-  const bool optional = asked.options.optional_keys_unsupported;
-  if (asked.outcome.dropped_matches > 0) return optional ? optional_keys_and_left_out : left_out;
-  return optional ? optional_keys : std::string_view{};
+std::string search_warning(const Asked& asked) {
+  std::string warning;
+  const auto add = [&warning](bool holds, std::string_view sentence) {
+    if (!holds) return;
+    if (!warning.empty()) warning += ' ';
+    warning += sentence;
+  };
+  add(asked.options.optional_keys_unsupported, optional_keys);
+  add(asked.outcome.dropped_matches > 0, left_out);
+  add(asked.outcome.failed_worklists > 0, worklists_failed);
+  return warning;
 }
 
 }  // namespace
@@ -394,11 +400,13 @@ HttpAnswer to_http(Transaction transaction, const Outcome& outcome,
   }
   const Asked asked{outcome, options};
   const DimseToHttpRow& row = find_row(transaction, asked);
-  HttpAnswer answer{
-      .status = row.http, .retry_after = row.retry_after, .warning = row.warning, .why = row.why};
+  HttpAnswer answer{.status = row.http,
+                    .retry_after = row.retry_after,
+                    .warning = std::string(row.warning),
+                    .why = row.why};
   if (transaction == search && row.http / 100 == 2) {
-    const std::string_view warning = search_warning(asked);
-    if (!warning.empty()) answer.warning = warning;
+    std::string warning = search_warning(asked);
+    if (!warning.empty()) answer.warning = std::move(warning);
     if (row.http == 204) answer.status = options.no_match_status;
   }
   return answer;

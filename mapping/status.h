@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "mapping/outcome.h"
@@ -18,7 +19,7 @@ struct HttpAnswer {
   int status = 500;
   bool retry_after = false;  ///< send Retry-After
   /// Text for a Warning: 299 header, empty for none. The caller may add the tags.
-  std::string_view warning;
+  std::string warning;
   std::string_view why;  ///< the row's reason; lives for ever
 };
 

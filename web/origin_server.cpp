@@ -420,8 +420,7 @@ Answer OriginServer::Impl::create_or_update(const Call& call, const Uid& mpps,
   }
   if (!http.warning.empty()) {
     const std::string tags = tag_list(outcome.attributes);
-    warn(answer, call,
-         tags.empty() ? std::string(http.warning) : fmt::format("{} {}", http.warning, tags));
+    warn(answer, call, tags.empty() ? http.warning : fmt::format("{} {}", http.warning, tags));
   }
   return answer;
 }

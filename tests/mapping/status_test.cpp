@@ -130,6 +130,10 @@ TEST_CASE("1a: FF01 and unreadable matches are told in a Warning, all unreadable
   CHECK(to_http(search, outcome, options).warning ==
         "One or more matches could not be read and were left out.");
   CHECK(to_http(search, outcome, options).status == 200);
+  outcome.failed_worklists = 1;
+  CHECK(to_http(search, outcome, options).warning ==
+        "One or more matches could not be read and were left out. "
+        "One or more worklists did not answer and are missing.");
 
   options.matches = 0;
   CHECK(to_http(search, outcome, options).status == 503);
