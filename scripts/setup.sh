@@ -12,6 +12,7 @@ packages_to_build=(
   libtinyxml2-dev libfmt-dev catch2 libssl-dev libsqlite3-dev libinih-dev libcli11-dev libspdlog-dev
   zlib1g-dev
 )
+packages_of_checks=(clang-format)
 packages_of_peers=(dcmtk orthanc curl ca-certificates openssl python3-pydicom)
 
 say() { echo "== $*"; }
@@ -27,7 +28,7 @@ is_installed() {
 # Prints the packages that are not there. A node of 18 or later is taken wherever it comes from.
 missing_packages() {
   local package
-  for package in "${packages_to_build[@]}" "${packages_of_peers[@]}"; do
+  for package in "${packages_to_build[@]}" "${packages_of_checks[@]}" "${packages_of_peers[@]}"; do
     is_installed "$package" || echo "$package"
   done
   if ! command -v node >/dev/null || [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 18 ]; then
