@@ -104,7 +104,7 @@ faults=$(printf '%s\n' "${existing[@]}" | sort | xargs -d '\n' awk '
       }
       if (target ~ /^openssl\// && room != "web" && FILENAME != "dimse/tls.cpp")
         fault("OpenSSL belongs to web and dimse/tls.cpp")
-      if (target ~ /^(INIReader|ini\.h|CLI\/|CLI11|spdlog\/|sqlite3)/ && room != "gateway")
+      if (target ~ /^(INIReader|ini\.h|CLI\/|CLI11|spdlog\/|sqlite3|SQLiteCpp\/)/ && room != "gateway")
         fault("command line, INI, log and SQLite libraries belong to gateway")
       if (target ~ /^catch2\//)
         fault("Catch2 belongs to tests")

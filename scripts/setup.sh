@@ -9,7 +9,7 @@ build=$root/build
 
 packages_to_build=(
   g++ cmake ninja-build pkg-config ccache libdcmtk-dev libcpp-httplib-dev rapidjson-dev
-  libtinyxml2-dev libfmt-dev catch2 libssl-dev libsqlite3-dev libinih-dev libcli11-dev libspdlog-dev
+  libtinyxml2-dev libfmt-dev catch2 libssl-dev libsqlite3-dev libsqlitecpp-dev libinih-dev libcli11-dev libspdlog-dev
   zlib1g-dev
 )
 packages_of_checks=(clang-format)

@@ -1,0 +1,698 @@
+// Two tables: messages as they were accepted, and for each receiver what has become of them. Of one
+// MPPS and one receiver, the messages in the order of their ids are a chain; only its first open
+// one can be ready.
+#include "gateway/sqlite_mpps_queue.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sqlite3.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <list>
+#include <utility>
+
+#include "gateway/group_commit.h"
+#include "mapping/mpps_rules.h"
+
+namespace gateway {
+namespace {
+
+using mapping::DataSet;
+using mapping::Fault;
+using mapping::Outcome;
+using mapping::Transaction;
+using mapping::Uid;
+
+/// As stored. Up to undecided a row is open. waiting is ready or behind.
+namespace state {
+constexpr int ready = 0;  ///< first open one of its chain; goes when due
+constexpr int delivering = 1;
+constexpr int held = 2;
+constexpr int behind = 3;  ///< an earlier one of its chain is open
+constexpr int withheld = 4;
+constexpr int undecided = 5;
+constexpr int delivered = 6;
+constexpr int discarded = 7;
+}  // namespace state
+
+constexpr int application_id = 0x6d6f6467;  // "modg"
+constexpr int schema_version = 1;
+
+// The index holds open rows only, so that what was delivered long ago costs nothing. SQLite takes
+// it only where a query repeats "state <= 5".
+constexpr const char* schema = R"(
+  CREATE TABLE messages(
+    id INTEGER PRIMARY KEY, operation INTEGER, mpps TEXT, attributes BLOB, caller TEXT,
+    tx TEXT, accepted INTEGER);
+  CREATE TABLE deliveries(
+    mpps TEXT, receiver TEXT, message INTEGER, state INTEGER, wish INTEGER, attempts INTEGER,
+    maybe_sent INTEGER, due INTEGER, changed INTEGER, status INTEGER, reason TEXT,
+    PRIMARY KEY(mpps, receiver, message)) WITHOUT ROWID;
+  CREATE INDEX open_deliveries ON deliveries(receiver, state, due) WHERE state <= 5;
+)";
+
+std::int64_t number(QueueTime time) { return time.time_since_epoch().count(); }
+QueueTime time_of(const SQLite::Column& column) {
+  return QueueTime(std::chrono::milliseconds(column.getInt64()));
+}
+std::string bytes_of(const SQLite::Column& column) {
+  const void* const data = column.getBlob();
+  return {static_cast<const char*>(data), static_cast<std::size_t>(column.getBytes())};
+}
+
+DeliveryState shown(int stored) {
+  switch (stored) {
+    case state::ready:
+    case state::behind:
+      return DeliveryState::waiting;
+    case state::delivering:
+      return DeliveryState::delivering;
+    case state::held:
+      return DeliveryState::held;
+    case state::withheld:
+      return DeliveryState::withheld;
+    case state::undecided:
+      return DeliveryState::undecided;
+    case state::delivered:
+      return DeliveryState::delivered;
+    default:
+      return DeliveryState::discarded;
+  }
+}
+
+/// The stored states that are shown as this one, for SQL.
+std::string stored_as(std::optional<DeliveryState> filter) {
+  std::string list;
+  for (int stored = state::ready; stored <= state::discarded; ++stored) {
+    const bool wanted = filter ? shown(stored) == *filter : stored <= state::undecided;
+    if (wanted) list += fmt::format("{}{}", list.empty() ? "" : ",", stored);
+  }
+  return list;
+}
+
+Transaction operation_of(int stored) {
+  return stored == 0 ? Transaction::create : Transaction::update;
+}
+
+/// A prepared statement in use: bound anew, and reset whatever happens, so that no read stays open.
+class Use {
+ public:
+  template <class... Values>
+  explicit Use(SQLite::Statement& statement, const Values&... values) : statement_(statement) {
+    int index = 0;
+    (bind(++index, values), ...);
+  }
+  ~Use() { statement_.tryReset(); }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+  bool step() { return statement_.executeStep(); }
+  int changes() { return statement_.exec(); }
+  SQLite::Column operator[](int column) { return statement_.getColumn(column); }
+
+ private:
+  void bind(int index, const std::string& text) { statement_.bindNoCopy(index, text); }
+  void bind(int index, const DataSet& data_set) {
+    statement_.bindNoCopy(index, data_set.bytes().data(),
+                          static_cast<int>(data_set.bytes().size()));
+  }
+  void bind(int index, std::int64_t value) { statement_.bind(index, value); }
+  void bind(int index, int value) { statement_.bind(index, value); }
+  void bind(int index, std::uint32_t value) { statement_.bind(index, value); }
+  void bind(int index, bool value) { statement_.bind(index, value ? 1 : 0); }
+  void bind(int index, QueueTime time) { statement_.bind(index, number(time)); }
+
+  SQLite::Statement& statement_;
+};
+
+/// Held as long as the gateway runs; the kernel lets go of it however the process ends.
+class Lock {
+ public:
+  Lock() = default;
+  ~Lock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+  void swap(Lock& other) { std::swap(descriptor_, other.descriptor_); }
+
+  /// What is wrong, or nothing.
+  std::string take(const std::filesystem::path& file) {
+    descriptor_ = ::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    if (descriptor_ < 0) {
+      return fmt::format(
+          "{}: cannot be written ({}): state_dir must be a directory that this user "
+          "may write to",
+          file.string(), std::strerror(errno));
+    }
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return {};
+    return fmt::format("{}: another modgate uses this state_dir: each needs one of its own",
+                       file.string());
+  }
+
+ private:
+  int descriptor_ = -1;
+};
+
+}  // namespace
+
+class SqliteMppsQueue::Impl {
+ public:
+  Impl(const std::filesystem::path& file, int flags)
+      : database_(file.string(), flags, 5000),
+        group_([this](const GroupCommit::Work& all) { transaction(all); }) {}
+
+  Lock& lock() { return lock_; }
+  /// Throws SQLite::Exception.
+  std::string prepare(Role role);
+
+  /// Runs work with others' in one transaction.
+  template <class Work>
+  void run(Work work) {
+    try {
+      group_.run(work);
+    } catch (const SQLite::Exception& error) {
+      throw QueueFailure(fmt::format("{}: {}", database_.getFilename(), error.what()));
+    }
+  }
+
+  // Called inside run.
+  Accepted accept(const MppsMessage& message, const Judge& judge);
+  void decide(MessageId id, bool happened);
+  std::optional<Delivery> take(const std::string& receiver, QueueTime now);
+  void finish(const Delivery& delivery, const Attempt& attempt, QueueTime now);
+  std::optional<RecordedStep> step(const std::string& mpps);
+  std::vector<QueueEntry> list(const QueueFilter& filter);
+  std::vector<QueueDepth> depths();
+  bool set_open_state(MessageId id, const std::string& receiver, int to, std::string_view from);
+  std::size_t forget(QueueTime accepted_before);
+
+  /// Prepared when first used.
+  SQLite::Statement& statement(const char* sql) {
+    for (auto& [text, prepared] : statements_) {
+      if (text == sql) return prepared;
+    }
+    statements_.emplace_back(std::piecewise_construct, std::forward_as_tuple(sql),
+                             std::forward_as_tuple(database_, sql));
+    return statements_.back().second;
+  }
+  SQLite::Database& database() { return database_; }
+
+  std::int64_t data_version = 0;
+
+ private:
+  void transaction(const GroupCommit::Work& all);
+  void place(const std::string& mpps, MessageId id, const std::string& receiver,
+             Destination::How how, QueueTime now);
+  void advance(const std::string& mpps, const std::string& receiver, QueueTime now);
+  std::string mpps_of(MessageId id);
+
+  Lock lock_;
+  SQLite::Database database_;
+  std::list<std::pair<const char*, SQLite::Statement>> statements_;
+  GroupCommit group_;
+};
+
+std::string SqliteMppsQueue::Impl::prepare(Role role) {
+  database_.exec("PRAGMA journal_mode=WAL");
+  database_.exec("PRAGMA synchronous=FULL");
+  database_.exec("PRAGMA wal_autocheckpoint=2000");
+  database_.exec("PRAGMA cache_size=-8000");
+  const int version = database_.execAndGet("PRAGMA user_version").getInt();
+  const bool empty = database_.execAndGet("SELECT COUNT(*) FROM sqlite_master").getInt() == 0;
+  if (empty && role == Role::gateway) {
+    SQLite::Transaction creation(database_);
+    database_.exec(schema);
+    database_.exec(fmt::format("PRAGMA application_id={}", application_id));
+    database_.exec(fmt::format("PRAGMA user_version={}", schema_version));
+    creation.commit();
+    return {};
+  }
+  if (database_.execAndGet("PRAGMA application_id").getInt() != application_id ||
+      version != schema_version) {
+    return fmt::format(
+        "is no queue of this modgate (expected version {}, found {}): name another "
+        "state_dir, or the modgate that wrote it",
+        schema_version, version);
+  }
+  if (role == Role::visitor) return {};
+  const std::string damage = database_.execAndGet("PRAGMA quick_check(1)").getString();
+  if (damage != "ok") throw SQLite::Exception(damage, SQLITE_CORRUPT);
+  // What a gateway that is gone had on its way may have arrived.
+  database_.exec(
+      fmt::format("UPDATE deliveries SET state={}, maybe_sent=1 WHERE state={} AND state<=5",
+                  state::ready, state::delivering));
+  return {};
+}
+
+void SqliteMppsQueue::Impl::transaction(const GroupCommit::Work& all) {
+  database_.exec("BEGIN IMMEDIATE");
+  try {
+    all();
+    database_.exec("COMMIT");
+  } catch (...) {
+    // Some failures have undone everything already.
+    if (sqlite3_get_autocommit(database_.getHandle()) == 0) database_.tryExec("ROLLBACK");
+    throw;
+  }
+}
+
+std::string SqliteMppsQueue::Impl::mpps_of(MessageId id) {
+  Use find(statement("SELECT mpps FROM messages WHERE id=?"), id);
+  return find.step() ? find[0].getString() : std::string();
+}
+
+// Makes the first open one of a chain ready, unless something keeps it.
+void SqliteMppsQueue::Impl::advance(const std::string& mpps, const std::string& receiver,
+                                    QueueTime now) {
+  MessageId first = 0;
+  {
+    Use head(statement("SELECT message, state FROM deliveries WHERE mpps=? AND receiver=? AND "
+                       "state<=5 ORDER BY message LIMIT 1"),
+             mpps, receiver);
+    if (!head.step() || head[1].getInt() != state::behind) return;
+    first = head[0].getInt64();
+  }
+  Use(statement("UPDATE deliveries SET state=0, due=?, changed=? WHERE mpps=? AND receiver=? AND "
+                "message=?"),
+      now, now, mpps, receiver, first)
+      .changes();
+}
+
+// Puts a row that is new, or was undecided, where it belongs in its chain.
+void SqliteMppsQueue::Impl::place(const std::string& mpps, MessageId id,
+                                  const std::string& receiver, Destination::How how,
+                                  QueueTime now) {
+  const auto set_state = [&](int to) {
+    Use(statement("UPDATE deliveries SET state=?, changed=? WHERE mpps=? AND receiver=? AND "
+                  "message=?"),
+        to, now, mpps, receiver, id)
+        .changes();
+  };
+  const auto set_withheld = [&](int to) {
+    Use(statement("UPDATE deliveries SET state=?, changed=? WHERE mpps=? AND receiver=? AND "
+                  "state=4 AND message<?"),
+        to, now, mpps, receiver, id)
+        .changes();
+  };
+  switch (how) {
+    case Destination::How::deliver:
+      set_state(state::behind);
+      set_withheld(state::behind);
+      advance(mpps, receiver, now);
+      return;
+    case Destination::How::withhold:
+      set_state(state::withheld);
+      return;
+    case Destination::How::drop_withheld:
+      set_state(state::discarded);
+      set_withheld(state::discarded);
+      return;
+  }
+}
+
+MppsQueue::Accepted SqliteMppsQueue::Impl::accept(const MppsMessage& message, const Judge& judge) {
+  const std::string& mpps = message.mpps.text();
+  const auto recorded = step(mpps);
+  Acceptance acceptance = judge(recorded ? &*recorded : nullptr);
+  if (acceptance.refusal) return {std::move(*acceptance.refusal), 0};
+  const QueueTime now = queue_now();
+  Use(statement("INSERT INTO messages(operation, mpps, attributes, caller, tx, accepted) "
+                "VALUES(?,?,?,?,?,?)"),
+      message.operation == Transaction::create ? 0 : 1, mpps, message.attributes, message.caller,
+      message.transaction, now)
+      .changes();
+  const MessageId id = database_.getLastInsertRowid();
+  // A message that nobody gets is remembered nevertheless: it has changed the step.
+  const Destination nobody;
+  const bool recorded_only = acceptance.destinations.empty();
+  if (recorded_only) acceptance.destinations.push_back(nobody);
+  for (const Destination& to : acceptance.destinations) {
+    const bool first = [&] {
+      Use open(statement("SELECT 1 FROM deliveries WHERE mpps=? AND receiver=? AND state<=5"), mpps,
+               to.receiver);
+      return !open.step();
+    }();
+    const bool goes_at_once = first && to.how == Destination::How::deliver;
+    int stored = goes_at_once ? state::ready : state::behind;
+    if (recorded_only) stored = state::delivered;
+    if (acceptance.undecided) stored = state::undecided;
+    Use(statement("INSERT INTO deliveries(mpps, receiver, message, state, wish, attempts, "
+                  "maybe_sent, due, changed, status, reason) VALUES(?,?,?,?,?,0,0,?,?,0,'')"),
+        mpps, to.receiver, id, stored, static_cast<int>(to.how), now, now)
+        .changes();
+    if (!acceptance.undecided && !recorded_only && !goes_at_once) {
+      place(mpps, id, to.receiver, to.how, now);
+    }
+  }
+  return {Outcome::answered(mapping::dimse_status::success), id};
+}
+
+void SqliteMppsQueue::Impl::decide(MessageId id, bool happened) {
+  const std::string mpps = mpps_of(id);
+  const QueueTime now = queue_now();
+  std::vector<std::pair<std::string, Destination::How>> undecided;
+  {
+    Use rows(statement("SELECT receiver, wish FROM deliveries WHERE mpps=? AND message=? AND "
+                       "state=5"),
+             mpps, id);
+    while (rows.step()) {
+      undecided.emplace_back(rows[0].getString(), static_cast<Destination::How>(rows[1].getInt()));
+    }
+  }
+  if (undecided.empty()) return;
+  if (!happened) {
+    Use(statement("DELETE FROM deliveries WHERE mpps=? AND message=?"), mpps, id).changes();
+    Use(statement("DELETE FROM messages WHERE id=?"), id).changes();
+  }
+  for (const auto& [receiver, how] : undecided) {
+    if (happened && receiver.empty()) {
+      Use(statement("UPDATE deliveries SET state=6 WHERE mpps=? AND receiver='' AND message=?"),
+          mpps, id)
+          .changes();
+    } else if (happened) {
+      place(mpps, id, receiver, how, now);
+    } else {
+      advance(mpps, receiver, now);
+    }
+  }
+}
+
+std::optional<Delivery> SqliteMppsQueue::Impl::take(const std::string& receiver, QueueTime now) {
+  std::optional<Delivery> delivery;
+  {
+    Use next(statement("SELECT d.message, d.attempts, d.maybe_sent, m.operation, m.mpps, "
+                       "m.attributes, m.caller, m.tx, m.accepted FROM deliveries d "
+                       "JOIN messages m ON m.id=d.message "
+                       "WHERE d.receiver=? AND d.state=0 AND d.state<=5 AND d.due<=? "
+                       "ORDER BY d.due LIMIT 1"),
+             receiver, now);
+    if (!next.step()) return std::nullopt;
+    auto mpps = Uid::parse(next[4].getString());
+    auto attributes = DataSet::from_bytes(bytes_of(next[5]));
+    if (!mpps || !attributes) {
+      throw QueueFailure(fmt::format("message {} cannot be read", next[0].getInt64()));
+    }
+    delivery = Delivery{.id = next[0].getInt64(),
+                        .receiver = receiver,
+                        .message = {.operation = operation_of(next[3].getInt()),
+                                    .mpps = std::move(*mpps),
+                                    .attributes = std::move(attributes).value(),
+                                    .caller = next[6].getString(),
+                                    .transaction = next[7].getString()},
+                        .attempts = next[1].getUInt(),
+                        .maybe_sent = next[2].getInt() != 0,
+                        .accepted = time_of(next[8])};
+  }
+  Use(statement("UPDATE deliveries SET state=1, changed=? WHERE mpps=? AND receiver=? AND "
+                "message=?"),
+      now, delivery->message.mpps.text(), receiver, delivery->id)
+      .changes();
+  return delivery;
+}
+
+void SqliteMppsQueue::Impl::finish(const Delivery& delivery, const Attempt& attempt,
+                                   QueueTime now) {
+  const auto to = attempt.result == Attempt::Result::delivered ? state::delivered
+                  : attempt.result == Attempt::Result::held    ? state::held
+                                                               : state::ready;
+  const std::string& mpps = delivery.message.mpps.text();
+  Use(statement("UPDATE deliveries SET state=?, attempts=attempts+1, maybe_sent=?, due=?, "
+                "changed=?, status=?, reason=? WHERE mpps=? AND receiver=? AND message=? AND "
+                "state=1"),
+      to, attempt.maybe_sent, attempt.due, now, static_cast<int>(attempt.status), attempt.reason,
+      mpps, delivery.receiver, delivery.id)
+      .changes();
+  if (to == state::delivered) advance(mpps, delivery.receiver, now);
+}
+
+std::optional<RecordedStep> SqliteMppsQueue::Impl::step(const std::string& mpps) {
+  std::optional<RecordedStep> step;
+  Use rows(statement("SELECT operation, attributes FROM messages WHERE id IN (SELECT message FROM "
+                     "deliveries WHERE mpps=? AND state<>5) ORDER BY id"),
+           mpps);
+  while (rows.step()) {
+    auto attributes = DataSet::from_bytes(bytes_of(rows[1]));
+    if (!attributes) throw QueueFailure("a message cannot be read");
+    if (!step) step.emplace();
+    if (operation_of(rows[0].getInt()) == Transaction::create) {
+      step->created = true;
+      step->attributes = std::move(attributes).value();
+    } else {
+      step->attributes = mapping::apply_modifications(step->attributes, attributes.value());
+    }
+  }
+  return step;
+}
+
+std::vector<QueueEntry> SqliteMppsQueue::Impl::list(const QueueFilter& filter) {
+  SQLite::Statement query(
+      database_,
+      fmt::format("SELECT d.message, d.receiver, m.operation, m.mpps, m.caller, m.tx, "
+                  "d.state, d.attempts, m.accepted, d.due, d.changed, d.status, d.reason "
+                  "FROM deliveries d JOIN messages m ON m.id=d.message "
+                  "WHERE d.state IN ({}) AND d.receiver<>'' AND (?1='' OR d.receiver=?1) "
+                  "AND m.accepted<?2 ORDER BY d.message, d.receiver LIMIT ?3",
+                  stored_as(filter.state)));
+  std::vector<QueueEntry> entries;
+  Use rows(query, filter.receiver, filter.accepted_before, static_cast<std::int64_t>(filter.limit));
+  while (rows.step()) {
+    entries.push_back({.id = rows[0].getInt64(),
+                       .receiver = rows[1].getString(),
+                       .operation = operation_of(rows[2].getInt()),
+                       .mpps = rows[3].getString(),
+                       .caller = rows[4].getString(),
+                       .transaction = rows[5].getString(),
+                       .state = shown(rows[6].getInt()),
+                       .attempts = rows[7].getUInt(),
+                       .accepted = time_of(rows[8]),
+                       .due = time_of(rows[9]),
+                       .changed = time_of(rows[10]),
+                       .status = static_cast<std::uint16_t>(rows[11].getInt()),
+                       .reason = rows[12].getString()});
+  }
+  return entries;
+}
+
+std::vector<QueueDepth> SqliteMppsQueue::Impl::depths() {
+  std::vector<QueueDepth> depths;
+  Use rows(
+      statement("SELECT d.receiver, COUNT(*), SUM(d.state=2), "
+                "(SELECT accepted FROM messages WHERE id=MIN(d.message)) "
+                "FROM deliveries d WHERE d.state<=5 AND d.receiver<>'' GROUP BY d.receiver"));
+  while (rows.step()) {
+    depths.push_back({.receiver = rows[0].getString(),
+                      .open = static_cast<std::size_t>(rows[1].getInt64()),
+                      .held = static_cast<std::size_t>(rows[2].getInt64()),
+                      .oldest = time_of(rows[3])});
+  }
+  return depths;
+}
+
+// from: the stored states that may be left so. True if there was one.
+bool SqliteMppsQueue::Impl::set_open_state(MessageId id, const std::string& receiver, int to,
+                                           std::string_view from) {
+  const std::string mpps = mpps_of(id);
+  const QueueTime now = queue_now();
+  SQLite::Statement update(
+      database_, fmt::format("UPDATE deliveries SET state=?, due=?, changed=? WHERE mpps=? AND "
+                             "receiver=? AND message=? AND state IN ({})",
+                             from));
+  const bool found = Use(update, to, now, now, mpps, receiver, id).changes() > 0;
+  if (found) advance(mpps, receiver, now);
+  return found;
+}
+
+std::size_t SqliteMppsQueue::Impl::forget(QueueTime accepted_before) {
+  std::vector<std::string> steps;
+  {
+    Use old(
+        statement("SELECT DISTINCT mpps FROM (SELECT mpps FROM messages WHERE accepted<?1 "
+                  "ORDER BY id LIMIT 1000) s WHERE "
+                  "NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.mpps=s.mpps AND d.state<=5) "
+                  "AND NOT EXISTS (SELECT 1 FROM deliveries d JOIN messages m ON m.id=d.message "
+                  "WHERE d.mpps=s.mpps AND m.accepted>=?1)"),
+        accepted_before);
+    while (old.step()) steps.push_back(old[0].getString());
+  }
+  std::size_t forgotten = 0;
+  for (const std::string& mpps : steps) {
+    forgotten += static_cast<std::size_t>(
+        Use(statement("DELETE FROM messages WHERE id IN (SELECT message FROM deliveries WHERE "
+                      "mpps=?)"),
+            mpps)
+            .changes());
+    Use(statement("DELETE FROM deliveries WHERE mpps=?"), mpps).changes();
+  }
+  return forgotten;
+}
+
+SqliteMppsQueue::SqliteMppsQueue(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+SqliteMppsQueue::~SqliteMppsQueue() = default;
+
+mapping::Result<std::unique_ptr<SqliteMppsQueue>> SqliteMppsQueue::open(
+    const std::filesystem::path& directory, Role role) {
+  const std::filesystem::path file = directory / "mpps-queue.sqlite";
+  Lock lock;
+  try {
+    int flags = SQLite::OPEN_READWRITE;
+    if (role == Role::gateway) {
+      const std::string fault = lock.take(directory / "mpps-queue.lock");
+      if (!fault.empty()) return Fault{.what = fault};
+      // What it holds is patient data: for this user's eyes only, as the files beside it will be.
+      const int created = ::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+      if (created >= 0) ::close(created);
+      flags |= SQLite::OPEN_CREATE;
+    }
+    auto impl = std::make_unique<Impl>(file, flags);
+    const std::string fault = impl->prepare(role);
+    if (!fault.empty()) return Fault{.what = fmt::format("{} {}", file.string(), fault)};
+    impl->lock().swap(lock);
+    return std::unique_ptr<SqliteMppsQueue>(new SqliteMppsQueue(std::move(impl)));
+  } catch (const SQLite::Exception& error) {
+    const int code = error.getErrorCode();
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
+      return Fault{
+          .what = fmt::format(
+              "{}: the MPPS queue is damaged ({}): nothing is thrown away. Move the file and those "
+              "beside it to a safe place, save what can be read of it with \"sqlite3 FILE "
+              ".recover\", see that its messages reach their receivers, and start again",
+              file.string(), error.what())};
+    }
+    return Fault{.what = fmt::format("{}: the MPPS queue cannot be opened: {}", file.string(),
+                                     error.what())};
+  }
+}
+
+MppsQueue::Accepted SqliteMppsQueue::accept(const MppsMessage& message, const Judge& judge) {
+  Accepted accepted;
+  impl_->run([&] { accepted = impl_->accept(message, judge); });
+  return accepted;
+}
+
+void SqliteMppsQueue::decide(MessageId id, bool happened) {
+  impl_->run([&] { impl_->decide(id, happened); });
+}
+
+std::optional<Delivery> SqliteMppsQueue::take(const std::string& receiver, QueueTime now) {
+  std::optional<Delivery> delivery;
+  impl_->run([&] { delivery = impl_->take(receiver, now); });
+  return delivery;
+}
+
+std::optional<Delivery> SqliteMppsQueue::finish(const Delivery& delivery, const Attempt& attempt,
+                                                QueueTime now) {
+  std::optional<Delivery> next;
+  impl_->run([&] {
+    impl_->finish(delivery, attempt, now);
+    next = impl_->take(delivery.receiver, now);
+  });
+  return next;
+}
+
+std::optional<QueueTime> SqliteMppsQueue::next_due(const std::string& receiver) {
+  std::optional<QueueTime> due;
+  impl_->run([&] {
+    Use first(impl_->statement("SELECT due FROM deliveries WHERE receiver=? AND state=0 AND "
+                               "state<=5 ORDER BY due LIMIT 1"),
+              receiver);
+    if (first.step()) due = time_of(first[0]);
+  });
+  return due;
+}
+
+void SqliteMppsQueue::make_due(const std::string& receiver, QueueTime now) {
+  impl_->run([&] {
+    Use(impl_->statement("UPDATE deliveries SET due=? WHERE receiver=? AND state=0 AND state<=5 "
+                         "AND due>?"),
+        now, receiver, now)
+        .changes();
+  });
+}
+
+bool SqliteMppsQueue::changed_elsewhere() {
+  std::int64_t version = 0;
+  impl_->run([&] { version = impl_->database().execAndGet("PRAGMA data_version").getInt64(); });
+  return std::exchange(impl_->data_version, version) != version;
+}
+
+std::optional<RecordedStep> SqliteMppsQueue::step(const Uid& mpps) {
+  std::optional<RecordedStep> step;
+  impl_->run([&] { step = impl_->step(mpps.text()); });
+  return step;
+}
+
+std::vector<QueueEntry> SqliteMppsQueue::list(const QueueFilter& filter) {
+  std::vector<QueueEntry> entries;
+  impl_->run([&] { entries = impl_->list(filter); });
+  return entries;
+}
+
+std::optional<MppsMessage> SqliteMppsQueue::message(MessageId id) {
+  std::optional<MppsMessage> message;
+  impl_->run([&] {
+    Use row(impl_->statement("SELECT operation, mpps, attributes, caller, tx FROM messages WHERE "
+                             "id=?"),
+            id);
+    if (!row.step()) return;
+    auto mpps = Uid::parse(row[1].getString());
+    auto attributes = DataSet::from_bytes(bytes_of(row[2]));
+    if (!mpps || !attributes) throw QueueFailure("the message cannot be read");
+    message = MppsMessage{operation_of(row[0].getInt()), std::move(*mpps),
+                          std::move(attributes).value(), row[3].getString(), row[4].getString()};
+  });
+  return message;
+}
+
+std::vector<QueueDepth> SqliteMppsQueue::depths() {
+  std::vector<QueueDepth> depths;
+  impl_->run([&] { depths = impl_->depths(); });
+  return depths;
+}
+
+bool SqliteMppsQueue::retry(MessageId id, const std::string& receiver) {
+  bool found = false;
+  impl_->run([&] { found = impl_->set_open_state(id, receiver, state::ready, "0, 2"); });
+  return found;
+}
+
+bool SqliteMppsQueue::discard(MessageId id, const std::string& receiver) {
+  bool found = false;
+  impl_->run([&] { found = impl_->set_open_state(id, receiver, state::discarded, "0, 2, 3, 4"); });
+  return found;
+}
+
+std::size_t SqliteMppsQueue::forget(QueueTime accepted_before) {
+  std::size_t forgotten = 0;
+  impl_->run([&] { forgotten = impl_->forget(accepted_before); });
+  return forgotten;
+}
+
+std::vector<Delivery> SqliteMppsQueue::orphans() {
+  std::vector<Delivery> orphans;
+  impl_->run([&] {
+    Use rows(impl_->statement(
+        "SELECT d.message, d.receiver, m.operation, m.mpps, m.attributes, m.caller, m.tx, "
+        "m.accepted FROM deliveries d JOIN messages m ON m.id=d.message "
+        "WHERE d.state=5 AND d.state<=5 GROUP BY d.message ORDER BY d.message"));
+    while (rows.step()) {
+      auto mpps = Uid::parse(rows[3].getString());
+      auto attributes = DataSet::from_bytes(bytes_of(rows[4]));
+      if (!mpps || !attributes) throw QueueFailure("a message cannot be read");
+      orphans.push_back(
+          {.id = rows[0].getInt64(),
+           .receiver = rows[1].getString(),
+           .message = {operation_of(rows[2].getInt()), std::move(*mpps),
+                       std::move(attributes).value(), rows[5].getString(), rows[6].getString()},
+           .maybe_sent = true,
+           .accepted = time_of(rows[7])});
+    }
+  });
+  return orphans;
+}
+
+}  // namespace gateway
