@@ -12,13 +12,9 @@ namespace {
 constexpr std::size_t item_header = 8;
 constexpr Tag item_tag{0xFFFE, 0xE000};
 
-std::uint16_t u16(const char* at) {
-  return static_cast<std::uint16_t>(static_cast<unsigned char>(at[0]) |
-                                    static_cast<unsigned char>(at[1]) << 8);
-}
-std::uint32_t u32(const char* at) {
-  return static_cast<std::uint32_t>(u16(at)) | static_cast<std::uint32_t>(u16(at + 2)) << 16;
-}
+using detail::load_16;
+using detail::load_32;
+
 void put16(char* at, std::uint32_t value) {
   at[0] = static_cast<char>(value & 0xFF);
   at[1] = static_cast<char>(value >> 8 & 0xFF);
@@ -38,7 +34,7 @@ std::optional<Fault> check(std::string_view bytes, int depth) {
   std::optional<Tag> last;
   while (!bytes.empty()) {
     if (bytes.size() < 8) return not_canonical("truncated element");
-    const Tag tag{u16(bytes.data()), u16(bytes.data() + 2)};
+    const Tag tag{load_16(bytes.data()), load_16(bytes.data() + 2)};
     const auto vr = parse_vr(bytes.substr(4, 2));
     if (!vr) return not_canonical("unknown VR");
     if (place_of(tag) != TagPlace::attribute) return not_canonical("no tag of a data set");
@@ -46,15 +42,16 @@ std::optional<Fault> check(std::string_view bytes, int depth) {
     last = tag;
     const std::size_t header = facts(*vr).long_header ? 12 : 8;
     if (bytes.size() < header) return not_canonical("truncated element");
-    const std::size_t length = header == 12 ? u32(bytes.data() + 8) : u16(bytes.data() + 6);
+    const std::size_t length = header == 12 ? load_32(bytes.data() + 8) : load_16(bytes.data() + 6);
     if (length % 2 != 0 || bytes.size() - header < length) return not_canonical("wrong length");
     std::string_view value = bytes.substr(header, length);
     while (*vr == Vr::SQ && !value.empty()) {
-      if (value.size() < item_header || Tag{u16(value.data()), u16(value.data() + 2)} != item_tag ||
-          value.size() - item_header < u32(value.data() + 4)) {
+      if (value.size() < item_header ||
+          Tag{load_16(value.data()), load_16(value.data() + 2)} != item_tag ||
+          value.size() - item_header < load_32(value.data() + 4)) {
         return not_canonical("broken item");
       }
-      const std::size_t item = u32(value.data() + 4);
+      const std::size_t item = load_32(value.data() + 4);
       if (auto fault = check(value.substr(item_header, item), depth + 1)) return fault;
       value.remove_prefix(item_header + item);
     }
@@ -65,13 +62,6 @@ std::optional<Fault> check(std::string_view bytes, int depth) {
 
 }  // namespace
 
-DataSetView ItemRange::Iterator::operator*() const {
-  return DataSetView(std::string_view(at_ + item_header, u32(at_ + 4)));
-}
-ItemRange::Iterator& ItemRange::Iterator::operator++() {
-  at_ += item_header + u32(at_ + 4);
-  return *this;
-}
 ItemRange::Iterator ItemRange::Iterator::operator++(int) {
   Iterator before = *this;
   ++*this;
@@ -101,21 +91,6 @@ std::vector<std::string_view> Element::values() const {
   return values;
 }
 
-void DataSetView::Iterator::read() {
-  if (at_ == end_) return;
-  element_.tag = Tag{u16(at_), u16(at_ + 2)};
-  element_.vr = static_cast<Vr>(u16(at_ + 4));
-  const bool long_header = facts(element_.vr).long_header;
-  const std::size_t header = long_header ? 12 : 8;
-  const std::size_t length = long_header ? u32(at_ + 8) : u16(at_ + 6);
-  element_.value = {at_ + header, length};
-  element_.bytes = {at_, header + length};
-}
-DataSetView::Iterator& DataSetView::Iterator::operator++() {
-  at_ += element_.bytes.size();
-  read();
-  return *this;
-}
 DataSetView::Iterator DataSetView::Iterator::operator++(int) {
   Iterator before = *this;
   ++*this;
@@ -163,19 +138,36 @@ bool DataSetBuilder::note(Tag tag) {
   return !fault_;
 }
 
-void DataSetBuilder::header(Tag tag, Vr vr, std::uint32_t length) {
-  char head[12];
+/// Makes the data set longer; the bytes are still to be written.
+char* DataSetBuilder::append(std::size_t count) {
+  if (bytes_.size() - size_ < count) {
+    constexpr std::size_t least = 512;
+    bytes_.resize(std::max({size_ + count, 2 * bytes_.size(), least}));
+  }
+  char* const at = bytes_.data() + size_;
+  size_ += count;
+  return at;
+}
+
+void DataSetBuilder::append(std::string_view bytes) {
+  if (!bytes.empty()) std::memcpy(append(bytes.size()), bytes.data(), bytes.size());
+}
+
+/// Writes a header with this length and makes room for a value of so many bytes, which it returns.
+char* DataSetBuilder::header(Tag tag, Vr vr, std::size_t length, std::size_t value) {
+  const bool long_header = facts(vr).long_header;
+  const std::size_t size = long_header ? 12 : 8;
+  char* const head = append(size + value);
   put16(head, tag.group());
   put16(head + 2, tag.element());
   put16(head + 4, static_cast<std::uint16_t>(vr));
-  if (facts(vr).long_header) {
+  if (long_header) {
     put16(head + 6, 0);
-    put32(head + 8, length);
-    bytes_.append(head, 12);
+    put32(head + 8, static_cast<std::uint32_t>(length));
   } else {
-    put16(head + 6, length);
-    bytes_.append(head, 8);
+    put16(head + 6, static_cast<std::uint32_t>(length));
   }
+  return head + size;
 }
 
 DataSetBuilder& DataSetBuilder::add(Tag tag, Vr vr, std::string_view value) {
@@ -187,21 +179,21 @@ DataSetBuilder& DataSetBuilder::add(Tag tag, Vr vr, std::string_view value) {
          fmt::format("{}: expected at most 65534 bytes in VR {}", to_string(tag), to_string(vr)));
     return *this;
   }
-  header(tag, vr, static_cast<std::uint32_t>(length));
-  bytes_.append(value);
-  if (length != value.size()) bytes_.push_back(vr_facts.padding);
+  char* const at = header(tag, vr, length, length);
+  if (!value.empty()) std::memcpy(at, value.data(), value.size());
+  if (length != value.size()) at[value.size()] = vr_facts.padding;
   return *this;
 }
 
 DataSetBuilder& DataSetBuilder::add(const Element& element) {
-  if (note(element.tag)) bytes_.append(element.bytes);
+  if (note(element.tag)) append(element.bytes);
   return *this;
 }
 
 DataSetBuilder& DataSetBuilder::begin_sequence(Tag tag) {
   if (!note(tag)) return *this;
-  header(tag, Vr::SQ, 0);
-  open_lengths_.push_back(bytes_.size() - 4);
+  header(tag, Vr::SQ, 0, 0);
+  open_lengths_.push_back(size_ - 4);
   return *this;
 }
 
@@ -213,13 +205,13 @@ DataSetBuilder& DataSetBuilder::begin_item() {
          fmt::format("expected at most {} levels of nested sequences", max_depth));
     return *this;
   }
-  char head[item_header] = {};
+  char* const head = append(item_header);
   put16(head, item_tag.group());
   put16(head + 2, item_tag.element());
-  bytes_.append(head, item_header);
-  open_lengths_.push_back(bytes_.size() - 4);
+  put32(head + 4, 0);
+  open_lengths_.push_back(size_ - 4);
   Frame frame;
-  frame.start = bytes_.size();
+  frame.start = size_;
   frame.open = open_lengths_.size();
   frames_.push_back(frame);
   return *this;
@@ -247,7 +239,7 @@ DataSetBuilder& DataSetBuilder::misnested() {
 DataSetBuilder& DataSetBuilder::write_open_length() {
   if (fault_) return *this;
   const std::size_t at = open_lengths_.back();
-  const std::size_t length = bytes_.size() - at - 4;
+  const std::size_t length = size_ - at - 4;
   if (length > 0xFFFFFFFEu) {
     fail(Fault::Kind::too_large, "expected a sequence of less than 4 GiB");
     return *this;
@@ -260,19 +252,19 @@ DataSetBuilder& DataSetBuilder::write_open_length() {
 DataSetBuilder& DataSetBuilder::add_item(DataSetView item) {
   begin_item();
   if (fault_) return *this;
-  bytes_.append(item.bytes());
+  append(item.bytes());
   return end_item();
 }
 
 // Brings the elements of a frame into ascending order and finds duplicates.
 void DataSetBuilder::sort(const Frame& frame) {
   if (frame.ascending || fault_) return;
-  const std::string unsorted = bytes_.substr(frame.start);
+  const std::string unsorted = bytes_.substr(frame.start, size_ - frame.start);
   std::vector<Element> elements;
   for (const Element& element : DataSetView(unsorted)) elements.push_back(element);
   std::stable_sort(elements.begin(), elements.end(),
                    [](const Element& a, const Element& b) { return a.tag < b.tag; });
-  bytes_.resize(frame.start);
+  size_ = frame.start;
   const Element* last = nullptr;
   for (const Element& element : elements) {
     if (last != nullptr && last->tag == element.tag) {
@@ -282,21 +274,28 @@ void DataSetBuilder::sort(const Frame& frame) {
       return;
     }
     last = &element;
-    bytes_.append(element.bytes);
+    append(element.bytes);
   }
 }
 
 Result<DataSet> DataSetBuilder::build() {
   if (!open_lengths_.empty()) misnested();
   if (!fault_) sort(frames_.front());
-  std::optional<Fault> fault = std::move(fault_);
-  std::string bytes = std::move(bytes_);
-  bytes_.clear();
+  if (fault_) {
+    const Fault fault = *std::move(fault_);
+    clear();
+    return fault;
+  }
+  DataSet built(std::string(bytes_.data(), size_), 0);
+  clear();
+  return built;
+}
+
+void DataSetBuilder::clear() {
+  size_ = 0;
   frames_.assign(1, {});
   open_lengths_.clear();
   fault_.reset();
-  if (fault) return *fault;
-  return DataSet(std::move(bytes), 0);
 }
 
 }  // namespace mapping

@@ -6,8 +6,10 @@
 // appending through DataSetBuilder. The wire's other forms exist only in mapping/wire.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <iterator>
 #include <optional>
 #include <string>
@@ -22,6 +24,20 @@ namespace mapping {
 
 class DataSetView;
 
+namespace detail {
+static_assert(std::endian::native == std::endian::little, "the canonical form is little endian");
+inline std::uint16_t load_16(const char* at) {
+  std::uint16_t value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+inline std::uint32_t load_32(const char* at) {
+  std::uint32_t value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+}  // namespace detail
+
 /// The items of one sequence, in order; each is a data set.
 class ItemRange {
  public:
@@ -35,11 +51,15 @@ class ItemRange {
     Iterator() = default;
     explicit Iterator(const char* at) : at_(at) {}
     DataSetView operator*() const;
-    Iterator& operator++();
+    Iterator& operator++() {
+      at_ += item_header + detail::load_32(at_ + 4);
+      return *this;
+    }
     Iterator operator++(int);
     bool operator==(const Iterator&) const = default;
 
    private:
+    static constexpr std::size_t item_header = 8;
     const char* at_ = nullptr;
   };
 
@@ -84,12 +104,26 @@ class DataSetView {
     Iterator(const char* at, const char* end) : at_(at), end_(end) { read(); }
     const Element& operator*() const { return element_; }
     const Element* operator->() const { return &element_; }
-    Iterator& operator++();
+    Iterator& operator++() {
+      at_ += element_.bytes.size();
+      read();
+      return *this;
+    }
     Iterator operator++(int);
     bool operator==(const Iterator& other) const { return at_ == other.at_; }
 
    private:
-    void read();
+    // Inline, as facts is: most of the work on data sets is walking them.
+    void read() {
+      if (at_ == end_) return;
+      element_.tag = Tag{detail::load_16(at_), detail::load_16(at_ + 2)};
+      element_.vr = static_cast<Vr>(detail::load_16(at_ + 4));
+      const bool long_header = facts(element_.vr).long_header;
+      const std::size_t header = long_header ? 12 : 8;
+      const std::size_t length = long_header ? detail::load_32(at_ + 8) : detail::load_16(at_ + 6);
+      element_.value = {at_ + header, length};
+      element_.bytes = {at_, header + length};
+    }
     const char* at_ = nullptr;
     const char* end_ = nullptr;
     Element element_;
@@ -116,6 +150,10 @@ class DataSetView {
  private:
   std::string_view bytes_;
 };
+
+inline DataSetView ItemRange::Iterator::operator*() const {
+  return DataSetView(std::string_view(at_ + item_header, detail::load_32(at_ + 4)));
+}
 
 /// Owns a data set in canonical form. A value: copy it, compare it, hand it to another thread.
 class DataSet {
@@ -146,7 +184,7 @@ class DataSetBuilder {
  public:
   static constexpr int max_depth = 32;  ///< sequences inside sequences. rule D20
 
-  DataSetBuilder() { frames_.push_back({}); }
+  DataSetBuilder() { clear(); }
 
   /// value: the value field without padding, in canonical form (UTF-8, little endian).
   DataSetBuilder& add(Tag tag, Vr vr, std::string_view value);
@@ -161,8 +199,11 @@ class DataSetBuilder {
   DataSetBuilder& add_item(DataSetView item);
 
   bool failed() const { return fault_.has_value(); }
-  /// Ends the data set. The builder is empty afterwards and may be used again.
+  /// Ends the data set. The builder is empty afterwards and may be used again: one that builds many
+  /// keeps its memory.
   Result<DataSet> build();
+  /// Forgets everything but its memory.
+  void clear();
 
  private:
   struct Frame {
@@ -173,13 +214,16 @@ class DataSetBuilder {
     bool ascending = true;  ///< so far
   };
   bool note(Tag tag);
-  void header(Tag tag, Vr vr, std::uint32_t length);
+  char* append(std::size_t count);
+  void append(std::string_view bytes);
+  char* header(Tag tag, Vr vr, std::size_t length, std::size_t value);
   void sort(const Frame& frame);
   void fail(Fault::Kind kind, std::string what);
   DataSetBuilder& misnested();
   DataSetBuilder& write_open_length();
 
-  std::string bytes_;
+  std::string bytes_;  ///< the first size_ are the data set so far; behind it is room
+  std::size_t size_ = 0;
   std::vector<Frame> frames_;              ///< open data sets: the root and open items
   std::vector<std::size_t> open_lengths_;  ///< where the lengths of open sequences and items stand
   Tag root_tag_;                           ///< the top-level element being written, for faults

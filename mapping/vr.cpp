@@ -24,17 +24,6 @@ constexpr Names names = make_names();
 
 }  // namespace
 
-std::optional<Vr> parse_vr(std::string_view two_letters) {
-  if (two_letters.size() != 2) return std::nullopt;
-  for (const char c : two_letters) {
-    if (c < 'A' || c > 'Z') return std::nullopt;
-  }
-  const auto letters = static_cast<std::uint16_t>(two_letters[0] | two_letters[1] << 8);
-  const std::size_t row = vr_index[vr_slot(letters)];
-  if (row == vr_count) return std::nullopt;
-  return vr_table[row].vr;
-}
-
 std::string_view to_string(Vr vr) {
   const std::size_t row = vr_index[vr_slot(static_cast<std::uint16_t>(vr))];
   return {names.letters.data() + 2 * row, 2};

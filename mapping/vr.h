@@ -132,8 +132,17 @@ inline const VrFacts& facts(Vr vr) {
   return detail::vr_table[detail::vr_index[detail::vr_slot(static_cast<std::uint16_t>(vr))]];
 }
 
-/// The VR with these two letters, or nothing.
-std::optional<Vr> parse_vr(std::string_view two_letters);
+/// The VR with these two letters, or nothing. Inline as facts is.
+inline std::optional<Vr> parse_vr(std::string_view two_letters) {
+  if (two_letters.size() != 2) return std::nullopt;
+  for (const char c : two_letters) {
+    if (c < 'A' || c > 'Z') return std::nullopt;
+  }
+  const auto letters = static_cast<std::uint16_t>(two_letters[0] | two_letters[1] << 8);
+  const std::size_t row = detail::vr_index[detail::vr_slot(letters)];
+  if (row == detail::vr_count) return std::nullopt;
+  return detail::vr_table[row].vr;
+}
 
 /// The two letters; the view lives as long as the program.
 std::string_view to_string(Vr vr);

@@ -1,15 +1,51 @@
-// Any bytes as DICOM JSON: refused, or read to what writes and reads again alike.
+// Any bytes as DICOM JSON: refused, or read to what writes and reads again alike. In pieces the
+// same comes of them as in one.
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "mapping/json.h"
+#include "mapping/json_array_reader.h"
 #include "tests/fuzz/check.h"
 
+using namespace mapping;
+
+namespace {
+
+void compare_pieces(std::string_view text, std::size_t size) {
+  std::vector<DataSet> whole, in_pieces;
+  const auto gather = [](std::vector<DataSet>& into) {
+    return [&into](DataSet&& data_set) {
+      into.push_back(std::move(data_set));
+      return true;
+    };
+  };
+  const auto read = read_json_array(text, gather(whole));
+  JsonArrayReader reader(gather(in_pieces));
+  while (!text.empty()) {
+    const std::vector<char> piece(
+        text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(size, text.size())));
+    text.remove_prefix(piece.size());
+    if (!reader.take({piece.data(), piece.size()})) break;
+  }
+  const auto read_in_pieces = reader.finish();
+  FUZZ_CHECK(whole == in_pieces);
+  FUZZ_CHECK(read.ok() == read_in_pieces.ok());
+  if (read) {
+    FUZZ_CHECK(read.value() == read_in_pieces.value());
+  } else {
+    FUZZ_CHECK(read.fault().what == read_in_pieces.fault().what);
+    FUZZ_CHECK(read.fault().kind == read_in_pieces.fault().kind);
+    FUZZ_CHECK(read.fault().attributes == read_in_pieces.fault().attributes);
+  }
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace mapping;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  (void)read_json_array(text, [](DataSet&&) { return true; });
+  compare_pieces(text, size == 0 ? 1 : 1 + data[size - 1] % 61);
   JsonReadOptions strict;
   strict.enforce_vr_limits = true;
   (void)read_json(text, strict);

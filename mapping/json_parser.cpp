@@ -1,0 +1,729 @@
+// DICOM JSON → DataSet, by recursive descent; depth is bounded.
+#include "mapping/json_parser.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "mapping/base64.h"
+#include "mapping/character_set.h"
+#include "mapping/dictionary.h"
+#include "mapping/number_text.h"
+#include "mapping/vr_rules.h"
+
+namespace mapping {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the first byte of a word is its lowest");
+
+/// The first character from here that ends the plain part of a string: a quote, a backslash, a
+/// control character, or a byte that is not ASCII. Eight at a time.
+const char* find_special(const char* at, const char* end) {
+  constexpr std::uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+  for (; end - at >= 8; at += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, at, sizeof word);
+    const std::uint64_t quote = word ^ ones * '"';
+    const std::uint64_t backslash = word ^ ones * '\\';
+    // A borrow may mark a byte behind the first special one, but none before it.
+    const std::uint64_t special =
+        (((quote - ones) | (backslash - ones) | (word - ones * 0x20)) | word) & highs;
+    if (special == 0) continue;
+    return at + std::countr_zero(special) / 8;
+  }
+  for (; at != end; ++at) {
+    const auto byte = static_cast<unsigned char>(*at);
+    if (byte == '"' || byte == '\\' || byte < 0x20 || byte >= 0x80) break;
+  }
+  return at;
+}
+
+constexpr std::uint8_t no_digit = 0xFF;
+constexpr std::array<std::uint8_t, 256> make_hex_digits() {
+  std::array<std::uint8_t, 256> digits{};
+  for (auto& digit : digits) digit = no_digit;
+  for (std::uint8_t i = 0; i < 10; ++i) digits['0' + i] = i;
+  for (std::uint8_t i = 0; i < 6; ++i) {
+    digits['A' + i] = digits['a' + i] = static_cast<std::uint8_t>(10 + i);
+  }
+  return digits;
+}
+constexpr auto hex_digits = make_hex_digits();
+
+std::uint32_t hex_digit(char c) { return hex_digits[static_cast<unsigned char>(c)]; }
+
+/// Eight hexadecimal digits, or false.
+bool read_tag(const char* at, Tag& tag) {
+  std::uint32_t value = 0, seen = 0;
+  for (int i = 0; i < 8; ++i) {
+    const std::uint32_t digit = hex_digit(at[i]);
+    seen |= digit;
+    value = value << 4 | (digit & 0xF);
+  }
+  tag = Tag(value);
+  return seen <= 0xF;
+}
+
+void append_utf_8(std::uint32_t code, std::string& out) {
+  const auto put = [&](std::uint32_t byte) { out.push_back(static_cast<char>(byte)); };
+  if (code < 0x80) return put(code);
+  if (code < 0x800) {
+    put(0xC0 | code >> 6);
+  } else {
+    if (code < 0x10000) {
+      put(0xE0 | code >> 12);
+    } else {
+      put(0xF0 | code >> 18);
+      put(0x80 | (code >> 12 & 0x3F));
+    }
+    put(0x80 | (code >> 6 & 0x3F));
+  }
+  put(0x80 | (code & 0x3F));
+}
+
+/// Looks ahead for the "vr" member of the attribute object whose text goes on at rest: members of a
+/// JSON object have no order, but a value can only be read by its VR. Well-formedness is not
+/// checked here, the parser does that when it comes by. depth: of rest's start below the attribute
+/// object. Stops at that object's end; null if the text ends before it.
+std::optional<std::string_view> find_vr_ahead(std::string_view rest, int depth) {
+  std::string_view last_string;
+  bool name_was_vr = false;
+  for (std::size_t i = 0; i < rest.size(); ++i) {
+    const char c = rest[i];
+    if (c == '"') {
+      std::size_t end = i + 1;
+      while (end < rest.size() && rest[end] != '"') end += rest[end] == '\\' ? 2 : 1;
+      if (end >= rest.size()) return std::nullopt;
+      last_string = rest.substr(i + 1, end - i - 1);
+      if (depth == 0 && name_was_vr) return last_string;
+      i = end;
+    } else if (c == '{' || c == '[') {
+      ++depth;
+    } else if (c == '}' || c == ']') {
+      if (--depth < 0) return std::string_view();
+    } else if (c == ':') {
+      name_was_vr = depth == 0 && last_string == "vr";
+    } else if (c == ',') {
+      name_was_vr = false;
+    }
+  }
+  return std::nullopt;
+}
+
+Vr vr_of_dictionary(Tag tag) {
+  const DictionaryEntry* entry = find_attribute(tag);
+  return entry != nullptr ? entry->vr : tag.is_private_creator() ? Vr::LO : Vr::UN;
+}
+
+std::string of_vr(Vr vr) { return fmt::format(" (VR {})", to_string(vr)); }
+
+std::string_view without_padding(std::string_view text) {
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\0')) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace
+
+// --- What went wrong -----------------------------------------------------------------------------
+
+bool JsonParser::ran_out() {
+  if (whole_) return broken("the text ends too early");
+  incomplete_ = true;
+  return false;
+}
+
+Fault JsonParser::broken(std::size_t at, std::string_view what) {
+  return {Fault::Kind::malformed, fmt::format("expected JSON, at byte {}: {}", at, what), {}};
+}
+
+bool JsonParser::broken(std::string_view what) {
+  fault_ = broken(offset_ + consumed(), what);
+  return false;
+}
+
+bool JsonParser::fail(Fault::Kind kind, std::string_view expected) {
+  fault_ = Fault{kind, fmt::format("{}: expected {}", path(), expected), {}};
+  if (depth_ > 0) fault_->attributes.push_back(open_[0].tag);
+  return false;
+}
+
+/// Something else stands here than what is expected: a fault, of JSON itself if it is not even
+/// that.
+bool JsonParser::wrong(std::string_view expected) {
+  if (*at_ == '{') return malformed("no object here");
+  if (*at_ == '[') return malformed("no array here");
+  Token token;
+  std::string_view text;
+  return scalar(token, text) && malformed(expected);
+}
+
+std::string JsonParser::path() const {
+  std::string path;
+  for (std::size_t i = 0; i < depth_; ++i) {
+    if (i > 0) path += '.';
+    path += to_string(open_[i].tag);
+    if (open_[i].item >= 0 && i + 1 < depth_) path += fmt::format("[{}]", open_[i].item);
+  }
+  return path.empty() ? "data set" : path;
+}
+
+// --- JSON ----------------------------------------------------------------------------------------
+
+bool JsonParser::skip_blanks() {
+  for (; at_ != end_; ++at_) {
+    if (!is_blank(*at_)) return true;
+  }
+  return ran_out();
+}
+
+bool JsonParser::expect(char c, const char* what) {
+  if (!more()) return false;
+  if (*at_ != c) return broken(what);
+  ++at_;
+  return true;
+}
+
+/// Takes the literal if it stands here.
+template <std::size_t size>
+bool JsonParser::take(const char (&literal)[size]) {
+  constexpr std::size_t length = size - 1;
+  if (left() < length || std::memcmp(at_, literal, length) != 0) return false;
+  at_ += length;
+  return true;
+}
+
+/// Behind an entry of an object or an array: takes the comma or the end.
+bool JsonParser::next_of_list(char end, bool& ended) {
+  if (!more()) return false;
+  ended = *at_ == end;
+  if (!ended && *at_ != ',') {
+    return broken(end == '}' ? "a comma or the end of an object is missing"
+                             : "a comma or the end of an array is missing");
+  }
+  ++at_;
+  return ended || more();
+}
+
+/// A member's name and the colon behind it.
+bool JsonParser::member_name(std::string_view& name) {
+  if (*at_ != '"') return broken("the name of a member is missing");
+  return string(name) && expect(':', "a colon is missing behind the name of a member");
+}
+
+bool JsonParser::string(std::string_view& text) {
+  const char* const start = ++at_;
+  bool ascii = true;
+  for (;;) {
+    at_ = find_special(at_, end_);
+    if (at_ == end_) return ran_out();
+    if (*at_ == '"') break;
+    if (*at_ == '\\') return string_with_escapes(start, ascii, text);
+    if (static_cast<unsigned char>(*at_) < 0x20) return broken("a control character in a string");
+    ascii = false;
+    while (at_ != end_ && static_cast<unsigned char>(*at_) >= 0x80) ++at_;
+  }
+  text = {start, static_cast<std::size_t>(at_ - start)};
+  if (!ascii && !is_utf_8(text)) return broken("a string that is not in UTF-8");
+  ++at_;
+  return true;
+}
+
+/// at_ is on the first escape of the string that began at start.
+bool JsonParser::string_with_escapes(const char* start, bool ascii, std::string_view& text) {
+  unescaped_.assign(start, at_);
+  while (*at_ != '"') {
+    if (*at_ == '\\') {
+      if (!escape()) return false;
+    } else if (static_cast<unsigned char>(*at_) < 0x20) {
+      return broken("a control character in a string");
+    } else {
+      ascii = false;
+      unescaped_.push_back(*at_++);
+    }
+    const char* const plain = at_;
+    at_ = find_special(at_, end_);
+    if (at_ == end_) return ran_out();
+    unescaped_.append(plain, at_);
+  }
+  if (!ascii && !is_utf_8(unescaped_)) return broken("a string that is not in UTF-8");
+  ++at_;
+  text = unescaped_;
+  return true;
+}
+
+bool JsonParser::escape() {
+  if (left() < 2) return ran_out();
+  constexpr std::string_view letters = "\"\\/bfnrt", characters = "\"\\/\b\f\n\r\t";
+  const std::size_t simple = letters.find(at_[1]);
+  if (simple != std::string_view::npos) {
+    unescaped_.push_back(characters[simple]);
+    at_ += 2;
+    return true;
+  }
+  std::uint32_t code = 0;
+  if (!code_unit(code)) return false;
+  if (code >= 0xDC00 && code <= 0xDFFF) return broken("half of a surrogate pair");
+  if (code >= 0xD800 && code <= 0xDBFF) {
+    if (left() < 2) return ran_out();
+    std::uint32_t low = 0;
+    if (at_[0] != '\\' || at_[1] != 'u') return broken("half of a surrogate pair");
+    if (!code_unit(low)) return false;
+    if (low < 0xDC00 || low > 0xDFFF) return broken("half of a surrogate pair");
+    code = 0x10000 + ((code - 0xD800) << 10 | (low - 0xDC00));
+  }
+  append_utf_8(code, unescaped_);
+  return true;
+}
+
+/// \uXXXX
+bool JsonParser::code_unit(std::uint32_t& unit) {
+  if (at_[1] != 'u') return broken("an escape that JSON does not know");
+  if (left() < 6) return ran_out();
+  for (int i = 2; i < 6; ++i) {
+    const std::uint32_t digit = hex_digit(at_[i]);
+    if (digit == no_digit) return broken("an escape without four hexadecimal digits");
+    unit = unit << 4 | digit;
+  }
+  at_ += 6;
+  return true;
+}
+
+/// At least one.
+bool JsonParser::digits() {
+  if (at_ == end_) return ran_out();
+  if (*at_ < '0' || *at_ > '9') return broken("a number without digits");
+  while (at_ != end_ && *at_ >= '0' && *at_ <= '9') ++at_;
+  return true;
+}
+
+bool JsonParser::number(std::string_view& text) {
+  const char* const start = at_;
+  if (*at_ == '-') ++at_;
+  if (at_ != end_ && *at_ == '0') {
+    ++at_;
+  } else if (!digits()) {
+    return false;
+  }
+  if (at_ != end_ && *at_ == '.') {
+    ++at_;
+    if (!digits()) return false;
+  }
+  if (at_ != end_ && (*at_ == 'e' || *at_ == 'E')) {
+    ++at_;
+    if (at_ != end_ && (*at_ == '+' || *at_ == '-')) ++at_;
+    if (!digits()) return false;
+  }
+  if (at_ == end_ && !whole_) return ran_out();  // it may go on
+  text = {start, static_cast<std::size_t>(at_ - start)};
+  if (text.size() > max_number) return broken("a number that is too long");
+  return true;
+}
+
+bool JsonParser::word(std::string_view word) {
+  const std::string_view here(at_, std::min(left(), word.size()));
+  if (!word.starts_with(here)) return broken("a word that JSON does not know");
+  at_ += here.size();
+  return here.size() == word.size() || ran_out();
+}
+
+/// A value that is neither an object nor an array; at_ is on it.
+bool JsonParser::scalar(Token& token, std::string_view& text) {
+  text = {};
+  switch (*at_) {
+    case '"':
+      token = Token::string;
+      return string(text);
+    case 'n':
+      token = Token::null;
+      return word("null");
+    case 't':
+      token = Token::boolean;
+      return word("true");
+    case 'f':
+      token = Token::boolean;
+      return word("false");
+    default:
+      token = Token::number;
+      if (*at_ != '-' && (*at_ < '0' || *at_ > '9')) return broken("a value is missing");
+      return number(text);
+  }
+}
+
+/// Any value. depth: of the objects and arrays around it that are skipped.
+bool JsonParser::skip(int depth) {
+  if (*at_ != '{' && *at_ != '[') {
+    Token token;
+    std::string_view text;
+    return scalar(token, text);
+  }
+  if (++depth > max_skipped_depth) return malformed("less nesting");
+  const char end = *at_ == '{' ? '}' : ']';
+  ++at_;
+  if (!more()) return false;
+  if (*at_ == end) {
+    ++at_;
+    return true;
+  }
+  for (bool ended = false; !ended;) {
+    std::string_view name;
+    if (end == '}' && (!member_name(name) || !more())) return false;
+    if (!skip(depth) || !next_of_list(end, ended)) return false;
+  }
+  return true;
+}
+
+// --- DICOM ---------------------------------------------------------------------------------------
+
+JsonParser::End JsonParser::parse(std::string_view text, bool whole, std::size_t offset) {
+  begin_ = at_ = text.data();
+  end_ = begin_ + text.size();
+  whole_ = whole;
+  offset_ = offset;
+  depth_ = 0;
+  incomplete_ = false;
+  fault_.reset();
+  builder_.clear();
+  const bool read = root();
+  if (incomplete_) return End::incomplete;
+  if (!read) return End::fault;
+  auto built = builder_.build();
+  if (!built) {
+    fault_ = built.fault();
+    return End::fault;
+  }
+  found_ = std::move(built).value();
+  return End::data_set;
+}
+
+bool JsonParser::root() {
+  if (*at_ == '[') return malformed("objects in the array");
+  if (*at_ != '{') return wrong("a JSON object of attributes");
+  ++at_;
+  return attributes(false);
+}
+
+/// The members of an object of attributes and its end; at_ is behind its beginning.
+bool JsonParser::attributes(bool dropped) {
+  if (!more()) return false;
+  if (*at_ == '}') {
+    ++at_;
+    return true;
+  }
+  for (bool ended = false; !ended;) {
+    Tag tag;
+    if (!attribute_name(tag)) return false;
+    const TagPlace place = place_of(tag);
+    if (place == TagPlace::misplaced) return malformed("attributes of a data set, above 00080005");
+    if (!attribute(tag, dropped || place == TagPlace::ignored)) return false;
+    if (!next_of_list('}', ended)) return false;
+  }
+  return true;
+}
+
+bool JsonParser::attribute_name(Tag& tag) {
+  if (left() >= 11 && at_[0] == '"' && at_[9] == '"' && at_[10] == ':' && read_tag(at_ + 1, tag)) {
+    at_ += 11;
+    return true;
+  }
+  std::string_view name;
+  if (!member_name(name)) return false;
+  return parse_tag(name, tag) || malformed("tags of eight hexadecimal digits as names");
+}
+
+bool JsonParser::attribute(Tag tag, bool dropped) {
+  Attribute& open = open_[depth_++];
+  open = {.tag = tag, .vr = {}, .has_value = false, .dropped = dropped, .item = -1};
+  if (!more()) return false;
+  if (*at_ == '[') return malformed("no array here");
+  if (*at_ != '{') return wrong("an object with vr and Value");
+  ++at_;
+  if (!more()) return false;
+  bool ended = *at_ == '}';
+  if (ended) ++at_;
+  while (!ended) {
+    Member which = Member::other;
+    if (!member(which)) return false;
+    if (which == Member::vr ? !vr(open) : !value_of(which, open)) return false;
+    if (!next_of_list('}', ended)) return false;
+  }
+  return end_attribute(open);
+}
+
+/// The name of a member of an attribute, to its value.
+bool JsonParser::member(Member& which) {
+  if (take(R"("vr":)")) {
+    which = Member::vr;
+  } else if (take(R"("Value":)")) {
+    which = Member::value;
+  } else {
+    std::string_view name;
+    if (!member_name(name)) return false;
+    which = name == "vr"             ? Member::vr
+            : name == "Value"        ? Member::value
+            : name == "InlineBinary" ? Member::inline_binary
+            : name == "BulkDataURI"  ? Member::bulk_data_uri
+                                     : Member::other;
+  }
+  return more();
+}
+
+bool JsonParser::vr(Attribute& open) {
+  if (*at_ != '"') return wrong("a VR of PS3.5, 6.2");
+  std::string_view letters;
+  if (left() >= 4 && at_[3] == '"') {
+    letters = {at_ + 1, 2};
+    at_ += 4;
+  } else if (!string(letters)) {
+    return false;
+  }
+  const auto vr = parse_vr(letters);
+  if (!vr) return malformed("a VR of PS3.5, 6.2");
+  if (open.vr && *open.vr != *vr) return malformed("vr once");
+  open.vr = vr;
+  return true;
+}
+
+/// The value of any member but vr.
+bool JsonParser::value_of(Member which, Attribute& open) {
+  if (which == Member::bulk_data_uri) {
+    return malformed("Value or InlineBinary: bulk data is not fetched");
+  }
+  if (which == Member::other) return skip(0);
+  if (open.has_value) return malformed("one of Value and InlineBinary, once");
+  if (which == Member::inline_binary) return inline_binary(open);
+  if (*at_ == 'n') return word("null");  // rule D5: an empty value
+  if (*at_ != '[') return wrong("an array as Value");
+  ++at_;
+  open.has_value = true;
+  if (!resolve_vr(open, 1) || !more()) return false;
+  switch (facts(*open.vr).kind) {
+    case VrKind::sequence:
+      return items(open);
+    case VrKind::text:
+      return texts(open);
+    case VrKind::number:
+      return numbers(open);
+    case VrKind::bytes:
+      break;
+  }
+  return no_values(open);
+}
+
+/// The VR of the open attribute: as read, or further on in its object, or the dictionary's. rule D4
+bool JsonParser::resolve_vr(Attribute& open, int depth) {
+  if (open.vr) return true;
+  const auto ahead = find_vr_ahead({at_, left()}, depth);
+  if (!ahead && !whole_) {
+    incomplete_ = true;
+    return false;
+  }
+  open.vr = !ahead || ahead->empty() ? vr_of_dictionary(open.tag) : parse_vr(*ahead);
+  return open.vr.has_value() || malformed("a VR of PS3.5, 6.2");
+}
+
+bool JsonParser::end_attribute(Attribute& open) {
+  if (!open.has_value && !open.dropped) {
+    builder_.add(open.tag, open.vr ? *open.vr : vr_of_dictionary(open.tag), {});
+  }
+  if (builder_.failed()) {
+    const auto built = builder_.build();
+    fault_ = Fault{built.fault().kind, built.fault().what, {open_[0].tag}};
+    return false;
+  }
+  --depth_;
+  return true;
+}
+
+// --- Values. At their beginning at_ is behind that of the array, and not on a blank.
+
+bool JsonParser::items(Attribute& open) {
+  if (!open.dropped) builder_.begin_sequence(open.tag);
+  bool ended = *at_ == ']';
+  if (ended) ++at_;
+  while (!ended) {
+    if (!item(open) || !next_of_list(']', ended)) return false;
+  }
+  if (!open.dropped) builder_.end_sequence();
+  return true;
+}
+
+bool JsonParser::item(Attribute& open) {
+  const bool null = *at_ == 'n';  // rule D12: an empty item
+  if (null && !word("null")) return false;
+  if (!null && *at_ != '{') return wrong("objects in the Value of a sequence");
+  ++open.item;
+  if (!open.dropped) builder_.begin_item();
+  if (builder_.failed() || depth_ > static_cast<std::size_t>(DataSetBuilder::max_depth)) {
+    return fail(Fault::Kind::too_large,
+                fmt::format("at most {} nested sequences", DataSetBuilder::max_depth));
+  }
+  if (!null) {
+    ++at_;
+    if (!attributes(open.dropped)) return false;
+  }
+  if (!open.dropped) builder_.end_item();
+  return !builder_.failed() || malformed("each attribute once");
+}
+
+bool JsonParser::texts(Attribute& open) {
+  const Vr vr = *open.vr;
+  std::string_view all;
+  bool ended = *at_ == ']';
+  if (ended) ++at_;
+  for (std::size_t index = 0; !ended; ++index) {
+    std::string_view one;
+    if (!text(vr, index, one)) return false;
+    if (index > 0) values_.append(1, '\\').append(one);
+    if (!next_of_list(']', ended)) return false;
+    if (index > 0) {
+      all = values_;
+    } else if (ended) {
+      all = one;  // as nearly all are: nothing to compose
+    } else {
+      values_.assign(one);
+    }
+  }
+  // Trailing blanks are padding; a lone empty value is an empty attribute. rules D6, D16
+  if (!open.dropped) builder_.add(open.tag, vr, without_padding(all));
+  return true;
+}
+
+/// One value; valid until the next.
+bool JsonParser::text(Vr vr, std::size_t index, std::string_view& text) {
+  Token token = Token::string;
+  if (*at_ == '{') {
+    if (vr != Vr::PN) return malformed("values that are no objects" + of_vr(vr));
+    return person_name(text);
+  }
+  if (*at_ == '[') return malformed("no array here");
+  if (*at_ == '"' ? !string(text) : !scalar(token, text)) return false;
+  const bool number_string = vr == Vr::IS || vr == Vr::DS;
+  if (token == Token::boolean) return malformed("no boolean" + of_vr(vr));
+  if (token == Token::number && !number_string) return malformed("a string" + of_vr(vr));
+  if (!facts(vr).many_values) {
+    if (index > 0) return malformed("one value" + of_vr(vr));
+  } else if (text.data() == unescaped_.data() && text.find('\\') != std::string_view::npos) {
+    return invalid("no backslash within one value" + of_vr(vr));
+  }
+  if (vr == Vr::PN && text.find('=') != std::string_view::npos) {
+    return invalid("an object of component groups instead of '=' in a string (VR PN)");
+  }
+  if (token == Token::number && !fits_vr(vr, text)) {
+    return invalid(vr == Vr::IS ? "an integer of at most 12 characters (VR IS)"
+                                : "a number of at most 16 characters (VR DS)");
+  }
+  if (options_.enforce_vr_limits && !text.empty() && !fits_vr(vr, text)) {
+    return invalid(std::string(expectation(vr)) + of_vr(vr));
+  }
+  return true;
+}
+
+/// Nearly every name is {"Alphabetic":"text"}: its text is then where it was.
+bool JsonParser::person_name(std::string_view& text) {
+  ++at_;
+  if (!more()) return false;
+  text = {};
+  bool ended = *at_ == '}';
+  if (ended) ++at_;
+  for (std::string& group : groups_) group.clear();
+  for (bool first = true; !ended; first = false) {
+    std::size_t group = 0;
+    std::string_view value;
+    if (!component_group(group, value)) return false;
+    if (!groups_[group].empty()) return malformed("each component group once");
+    if (!next_of_list('}', ended)) return false;
+    if (first && ended && group == 0) {
+      text = value;
+      return true;
+    }
+    groups_[group] = value;
+  }
+  const std::size_t count = !groups_[2].empty() ? 3 : !groups_[1].empty() ? 2 : 1;
+  name_ = groups_[0];
+  for (std::size_t i = 1; i < count; ++i) name_.append(1, '=').append(groups_[i]);
+  text = name_;
+  return true;
+}
+
+bool JsonParser::component_group(std::size_t& group, std::string_view& text) {
+  if (!take(R"("Alphabetic":)")) {
+    constexpr std::array<std::string_view, 3> groups{"Alphabetic", "Ideographic", "Phonetic"};
+    std::string_view name;
+    if (!member_name(name)) return false;
+    const auto* const found = std::find(groups.begin(), groups.end(), name);
+    if (found == groups.end()) return malformed("Alphabetic, Ideographic or Phonetic");
+    group = static_cast<std::size_t>(found - groups.begin());
+  }
+  if (!more()) return false;
+  if (*at_ == 'n') return word("null");
+  if (*at_ != '"') return wrong("a string (VR PN)");
+  if (!string(text)) return false;
+  if (text.find_first_of("=\\") != std::string_view::npos) {
+    return invalid("neither '=' nor a backslash within a component group");
+  }
+  if (options_.enforce_vr_limits && !fits_vr(Vr::PN, text)) {
+    return invalid(std::string(expectation(Vr::PN)) + of_vr(Vr::PN));
+  }
+  return true;
+}
+
+bool JsonParser::numbers(Attribute& open) {
+  values_.clear();
+  bool ended = *at_ == ']';
+  if (ended) ++at_;
+  while (!ended) {
+    if (!number_value(*open.vr) || !next_of_list(']', ended)) return false;
+  }
+  if (!open.dropped) builder_.add(open.tag, *open.vr, values_);
+  return true;
+}
+
+bool JsonParser::number_value(Vr vr) {
+  if (*at_ == '{') return malformed("values that are no objects" + of_vr(vr));
+  if (*at_ == '[') return malformed("no array here");
+  Token token;
+  std::string_view text;
+  if (!scalar(token, text)) return false;
+  if (token == Token::boolean) return malformed("no boolean" + of_vr(vr));
+  const bool text_allowed = vr == Vr::SV || vr == Vr::UV || vr == Vr::AT;
+  const bool allowed =
+      token == Token::string ? text_allowed : token == Token::number && vr != Vr::AT;
+  if (allowed && append_number(vr, text, values_)) return true;
+  return invalid(
+      (vr == Vr::AT ? "eight hexadecimal digits in a string" : "a number in the range of its VR") +
+      of_vr(vr));
+}
+
+/// Bytes are no Value, unless it is empty.
+bool JsonParser::no_values(Attribute& open) {
+  if (*at_ != ']') {
+    if (*at_ == '{') return malformed("values that are no objects" + of_vr(*open.vr));
+    return wrong("InlineBinary instead of Value" + of_vr(*open.vr));
+  }
+  ++at_;
+  if (!open.dropped) builder_.add(open.tag, *open.vr, {});
+  return true;
+}
+
+bool JsonParser::inline_binary(Attribute& open) {
+  open.has_value = true;
+  if (*at_ == '{' || *at_ == '[') return wrong({});
+  Token token;
+  std::string_view text;
+  if (!scalar(token, text) || !resolve_vr(open, 0)) return false;
+  const VrFacts& rules = facts(*open.vr);
+  if (token != Token::string || rules.kind != VrKind::bytes) {
+    return malformed(rules.kind == VrKind::bytes ? "a base64 string" : "Value" + of_vr(*open.vr));
+  }
+  values_.clear();
+  if (!decode_base64(text, values_)) return invalid("base64 (RFC 4648)");
+  if (values_.size() % rules.unit != 0) {
+    return invalid(fmt::format("a multiple of {} bytes{}", rules.unit, of_vr(*open.vr)));
+  }
+  if (!open.dropped) builder_.add(open.tag, *open.vr, values_);
+  return true;
+}
+
+}  // namespace mapping
