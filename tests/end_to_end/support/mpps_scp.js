@@ -16,10 +16,10 @@ const finalComment = 'Performed Procedure Step Object may no longer be updated';
 
 /// The steps of one SCP. steps: instance UID → elements; received: every request in order, as
 /// { operation, uid, elements (by dcmjs), dataSet (by support/data_set.js, where explicit), attributes }.
-/// answer may be set to refuse: (operation, uid) → a status word, { status, errorComment }, or
-/// undefined to go on. find may be set to offer the worklist: elements of the identifier → a list of
-/// { status, elements, errorComment }, or 'abort'; cancelled counts C-CANCELs. transferSyntaxes says
-/// what is accepted.
+/// answer may be set to refuse: (operation, uid) → a status word, { status, errorComment, fields,
+/// elements }, or undefined to go on. find may be set to offer the worklist: elements of the identifier
+/// → a list of such, or 'abort'. fields are further elements of the command set, elements those of a data
+/// set, both by keyword. cancelled counts C-CANCELs. transferSyntaxes says what is accepted.
 export class StepRegister {
   steps = new Map();
   received = [];
@@ -28,6 +28,14 @@ export class StepRegister {
   find = undefined;
   cancelled = 0;
   transferSyntaxes = [TransferSyntax.ExplicitVRLittleEndian, TransferSyntax.ImplicitVRLittleEndian];
+}
+
+function dress(response, { status, errorComment, fields = {}, elements }) {
+  response.setStatus(status);
+  if (errorComment) response.setErrorComment(errorComment);
+  for (const [keyword, value] of Object.entries(fields)) response.getCommandDataset().setElement(keyword, value);
+  if (elements) response.setDataset(new Dataset(elements));
+  return response;
 }
 
 function scpClass(register) {
@@ -75,13 +83,10 @@ function scpClass(register) {
     async cFindRequest(request, callback) {
       const answers = await register.find(request.getDataset().getElements());
       if (answers === 'abort') return this.sendAbort();
-      callback(answers.map(({ status, elements, errorComment }) => {
+      callback(answers.map((answer) => {
         const response = responses.CFindResponse.fromRequest(request);
         response.setAffectedSopClassUid(SopClass.ModalityWorklistInformationModelFind);
-        response.setStatus(status);
-        if (errorComment) response.setErrorComment(errorComment);
-        if (elements) response.setDataset(new Dataset(elements));
-        return response;
+        return dress(response, answer);
       }));
     }
 
@@ -96,8 +101,7 @@ function scpClass(register) {
       });
       const answer = register.answer(operation, uid);
       if (answer === undefined) return true;
-      response.setStatus(answer.status ?? answer);
-      if (answer.errorComment) response.setErrorComment(answer.errorComment);
+      dress(response, typeof answer === 'number' ? { status: answer } : answer);
       return false;
     }
 
@@ -162,12 +166,13 @@ function scpClass(register) {
   };
 }
 
-/// Starts the SCP on any free port (or the given one): { host, port, register, close() }.
-export async function startMppsScp(house, port = 0) {
+/// Starts the SCP on any free port (or the given one): { host, port, register, close() }. tls: as
+/// support/certificates.js gives it.
+export async function startMppsScp(house, port = 0, { tls } = {}) {
   const register = new StepRegister();
   const server = new Server(scpClass(register));
   server.on('networkError', () => {});
-  server.listen(port);
+  server.listen(port, tls && { securityOptions: { ...tls.options, requestCert: true, rejectUnauthorized: true } });
   await once(server.server, 'listening');
   const close = () => {
     server.server.close();
