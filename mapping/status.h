@@ -51,6 +51,10 @@ Outcome from_http(Transaction transaction, int http_status);
 /// text, which is for the log only.
 std::uint16_t from_warning(Transaction transaction, std::string_view warning);
 
+/// Whether a response to this service may have this failure: of 01xx and 02xx only what PS3.7 10.1
+/// lists for it. status_codes.csv.
+bool is_listed_failure(Transaction transaction, std::uint16_t dimse_status);
+
 /// The registered reason phrase, or a general one for the class.
 std::string_view reason_phrase(int http_status);
 

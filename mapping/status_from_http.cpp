@@ -213,6 +213,20 @@ constexpr FieldsRow fields_rows[] = {
     {0x0000, 0xFFFF, {}, "none"},
 };
 
+struct ListedRow {
+  std::uint16_t first, last;
+  bool create, update, retrieve;  ///< whose list holds it
+};
+// status_codes.csv, column services, of the failures that N-services share. A C-FIND has 0122
+// alone.
+constexpr ListedRow listed_rows[] = {
+    {0x0105, 0x0106, true, true, false},  {0x0110, 0x0110, true, true, true},
+    {0x0111, 0x0111, true, false, false}, {0x0112, 0x0112, false, true, true},
+    {0x0117, 0x0118, true, true, true},   {0x0119, 0x0119, false, true, true},
+    {0x0120, 0x0120, true, false, false}, {0x0121, 0x0121, true, true, false},
+    {0x0124, 0x0124, true, true, true},   {0x0210, 0x0213, true, true, true},
+};
+
 bool contains(std::string_view text, std::string_view words) {
   return text.find(words) != std::string_view::npos;
 }
@@ -246,6 +260,16 @@ std::uint16_t from_warning(Transaction transaction, std::string_view warning) {
     return attribute_value_out_of_range;
   }
   return success;
+}
+
+bool is_listed_failure(Transaction transaction, std::uint16_t dimse_status) {
+  if (transaction == search) return dimse_status == dimse_status::sop_class_not_supported;
+  return std::any_of(std::begin(listed_rows), std::end(listed_rows), [&](const ListedRow& row) {
+    const bool listed = transaction == create   ? row.create
+                        : transaction == update ? row.update
+                                                : row.retrieve;
+    return listed && row.first <= dimse_status && dimse_status <= row.last;
+  });
 }
 
 std::string_view reason_phrase(int http_status) {

@@ -456,3 +456,29 @@ TEST_CASE("A response carries the fields its status allows (status_codes.csv)") 
     CHECK(letters(row.transaction, row.status) == row.expected);
   }
 }
+
+TEST_CASE("A service's own failures are those that status_codes.csv lists for it") {
+  struct Row {
+    std::uint16_t status;
+    bool search, create, update, retrieve;
+  };
+  const Row rows[] = {
+      {0x0105, false, true, true, false},   {0x0106, false, true, true, false},
+      {0x0110, false, true, true, true},    {0x0111, false, true, false, false},
+      {0x0112, false, false, true, true},   {0x0115, false, false, false, false},
+      {0x0117, false, true, true, true},    {0x0118, false, true, true, true},
+      {0x0119, false, false, true, true},   {0x0120, false, true, false, false},
+      {0x0121, false, true, true, false},   {0x0122, true, false, false, false},
+      {0x0124, false, true, true, true},    {0x0210, false, true, true, true},
+      {0x0213, false, true, true, true},    {0x01FF, false, false, false, false},
+      {0x0000, false, false, false, false}, {0x0107, false, false, false, false},
+      {0xA700, false, false, false, false}, {0xFE00, false, false, false, false},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.status);
+    CHECK(mapping::is_listed_failure(search, row.status) == row.search);
+    CHECK(mapping::is_listed_failure(create, row.status) == row.create);
+    CHECK(mapping::is_listed_failure(update, row.status) == row.update);
+    CHECK(mapping::is_listed_failure(retrieve, row.status) == row.retrieve);
+  }
+}
