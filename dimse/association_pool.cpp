@@ -23,7 +23,7 @@ AssociationPool::Opened::Opened(Descriptor peer, std::unique_ptr<TlsSession> tls
 }
 
 AssociationPool::Lease::~Lease() {
-  if (opened_) pool_->discard(std::move(opened_));
+  if (opened_) pool_->discard(std::move(opened_), aborts_);
 }
 
 void AssociationPool::Lease::give_back() { pool_->keep(std::move(opened_)); }
@@ -170,8 +170,8 @@ void AssociationPool::keep(std::unique_ptr<Opened> opened) {
   reaper_wakes_.notify_one();
 }
 
-void AssociationPool::discard(std::unique_ptr<Opened> opened) {
-  opened->association->abort(Association::AbortSource::service_user);
+void AssociationPool::discard(std::unique_ptr<Opened> opened, Association::AbortSource source) {
+  opened->association->abort(source);
   opened.reset();
   free_place();
 }

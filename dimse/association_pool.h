@@ -70,11 +70,14 @@ class AssociationPool {
     mapping::NetworkEvent refusal(std::string_view abstract_syntax) const;
     /// The operation is over and the association whole.
     void give_back();
+    /// The peer broke the protocol: the service provider aborts, not the service user. PS3.8, 9.3.8
+    void accuse() { aborts_ = Association::AbortSource::service_provider; }
 
    private:
     AssociationPool* pool_;
     std::unique_ptr<Opened> opened_;
     const bool reused_;
+    Association::AbortSource aborts_ = Association::AbortSource::service_user;
   };
 
   struct Failure {
@@ -111,7 +114,7 @@ class AssociationPool {
   std::unique_ptr<Opened> open(Clock::time_point deadline, bool fuzzy_matching, Failure& failure);
   std::unique_ptr<Opened> connect(Clock::time_point deadline, Failure& failure);
   void keep(std::unique_ptr<Opened> opened);
-  void discard(std::unique_ptr<Opened> opened);
+  void discard(std::unique_ptr<Opened> opened, Association::AbortSource source);
   void free_place();
   void grant_turns();  // with mutex_ held
   void reap();

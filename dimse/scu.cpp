@@ -191,6 +191,7 @@ Outcome Scu::Impl::perform(Transaction transaction, std::string_view sop_class,
       return outcome;
     }
     if (attempt.end == Arrival::released) lease->association().confirm_release();
+    if (event_of(attempt.end) == NetworkEvent::protocol_error) lease->accuse();
     if (fresh || !may_repeat(attempt)) return outcome;
   }
 }
