@@ -168,7 +168,8 @@ class OriginServer::Impl {
   Answer retrieve(const Call& call);
 
   Answer search_answer(const Call& call, const Outcome& outcome, SearchPage& page);
-  static Answer failed(const Outcome& outcome, const mapping::HttpAnswer& http);
+  static Answer failed(Transaction transaction, const Outcome& outcome,
+                       const mapping::HttpAnswer& http);
   void warn(Answer& answer, const Call& call, std::string_view text) const;
   std::string service(const RawRequest& request) const;
   Context context(const Call& call);
@@ -357,7 +358,7 @@ Answer OriginServer::Impl::search_answer(const Call& call, const Outcome& outcom
   options.optional_keys_unsupported = page.optional_keys_unsupported();
   options.no_match_status = options_.no_match_status;
   const auto http = mapping::to_http(Transaction::search, outcome, options);
-  if (http.status / 100 != 2) return failed(outcome, http);
+  if (http.status / 100 != 2) return failed(Transaction::search, outcome, http);
 
   Answer answer{http.status, {{"Cache-Control", "no-store"}}, {}};
   if (page.results() == 0 && page.form() != ResultForm::json) {
@@ -412,7 +413,7 @@ Answer OriginServer::Impl::create_or_update(const Call& call, const Uid& mpps,
       create ? service->create(mpps, data_set, context) : service->update(mpps, data_set, context);
   const auto http = mapping::to_http(transaction, outcome,
                                      {.gateway_status_codes = options_.gateway_status_codes});
-  if (http.status / 100 != 2) return failed(outcome, http);
+  if (http.status / 100 != 2) return failed(transaction, outcome, http);
 
   Answer answer{http.status, {{"Cache-Control", "no-store"}}, {}};
   if (create) {  // rule J17
@@ -445,7 +446,7 @@ Answer OriginServer::Impl::retrieve(const Call& call) {
   options.gateway_status_codes = options_.gateway_status_codes;
   options.attribute_list = !found.empty();
   const auto http = mapping::to_http(Transaction::retrieve, outcome, options);
-  if (http.status / 100 != 2) return failed(outcome, http);
+  if (http.status / 100 != 2) return failed(Transaction::retrieve, outcome, http);
 
   ResultWriter writer(std::get<ResultForm>(form));
   const auto added = writer.add(mapping::prune_to_paths(found, query.value().include));
@@ -463,8 +464,13 @@ Answer OriginServer::Impl::retrieve(const Call& call) {
 
 // --- What all have in common --------------------------------------------------------------------
 
-Answer OriginServer::Impl::failed(const Outcome& outcome, const mapping::HttpAnswer& http) {
-  Answer answer = to_answer(to_problem(http.status, outcome, http.why));
+Answer OriginServer::Impl::failed(Transaction transaction, const Outcome& outcome,
+                                  const mapping::HttpAnswer& http) {
+  const bool write = transaction == Transaction::create || transaction == Transaction::update;
+  const bool may_be_done = write && outcome.how == Outcome::How::unknown;  // mapping.md, 5a
+  const std::string_view doubt = "; it is not known whether it was done, a Retrieve may show it";
+  Answer answer = to_answer(
+      to_problem(http.status, outcome, fmt::format("{}{}", http.why, may_be_done ? doubt : "")));
   answer.service_asked = true;
   constexpr std::string_view seconds = "5";
   if (http.retry_after) answer.headers.emplace_back("Retry-After", seconds);
