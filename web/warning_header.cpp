@@ -1,5 +1,6 @@
 #include "web/warning_header.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace web {
@@ -32,6 +33,23 @@ std::optional<std::uint64_t> remaining_results(std::string_view warning_text) {
   warning_text.remove_prefix(static_cast<std::size_t>(end - warning_text.data()));
   if (error != std::errc() || !warning_text.starts_with(after)) return std::nullopt;
   return number;
+}
+
+std::vector<mapping::Tag> attributes_named(std::string_view warning_text) {
+  constexpr std::string_view end_of_sentence = ". ";
+  constexpr std::string_view comma = ", ";
+  const std::size_t sentence = warning_text.rfind(end_of_sentence);
+  if (sentence == std::string_view::npos) return {};
+  warning_text.remove_prefix(sentence + end_of_sentence.size());
+  std::vector<mapping::Tag> tags;
+  while (!warning_text.empty()) {
+    const std::size_t end = std::min(warning_text.find(comma), warning_text.size());
+    mapping::Tag tag;
+    if (!mapping::parse_tag(warning_text.substr(0, end), tag)) return {};
+    tags.push_back(tag);
+    warning_text.remove_prefix(std::min(end + comma.size(), warning_text.size()));
+  }
+  return tags;
 }
 
 }  // namespace web

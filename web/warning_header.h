@@ -6,6 +6,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "mapping/tag.h"
 
 namespace web {
 
@@ -14,5 +17,9 @@ std::string warning_text(std::string_view value);
 
 /// The number of "There are N additional results that can be requested". rule A18
 std::optional<std::uint64_t> remaining_results(std::string_view warning_text);
+
+/// The tags behind the sentence, as in "... with modifications. 00400252, 00400253", the way this
+/// gateway's origin server names them; empty where there are none.
+std::vector<mapping::Tag> attributes_named(std::string_view warning_text);
 
 }  // namespace web
