@@ -4,6 +4,7 @@
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dcdicent.h>
 #include <dcmtk/dcmdata/dcdict.h>
+#include <dcmtk/dcmdata/dcuid.h>
 
 #include <array>
 #include <cstdint>
@@ -93,6 +94,11 @@ const Dictionary& dictionary() {
 const DictionaryEntry* find_attribute(Tag tag) { return dictionary().find(tag); }
 const DictionaryEntry* find_attribute(std::string_view keyword) {
   return dictionary().find(keyword);
+}
+
+std::string_view find_uid(std::string_view name) {
+  const char* uid = dcmFindUIDFromName(std::string(name).c_str());
+  return uid == nullptr ? std::string_view() : std::string_view(uid);
 }
 
 }  // namespace mapping

@@ -21,4 +21,8 @@ const DictionaryEntry* find_attribute(Tag tag);
 /// By keyword, case-sensitive (rule A3), or null.
 const DictionaryEntry* find_attribute(std::string_view keyword);
 
+/// The UID of PS3.6, Annex A, that DCMTK knows by this name, such as "MRImageStorage"; empty if
+/// there is none. Lives for ever.
+std::string_view find_uid(std::string_view name);
+
 }  // namespace mapping
