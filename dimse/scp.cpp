@@ -67,7 +67,11 @@ bool answer_c_echo(ScpPeer& peer, const Message& request) {
 bool answer_search(ScpPeer& peer, const Message& request) {
   const auto& sop_class = request.command.affected_sop_class;
   if (!sop_class.empty() && sop_class != uids::modality_worklist_find) {
-    return refuse(peer, request, status::sop_class_not_supported);
+    const auto outcome =
+        mapping::Outcome::local(status::sop_class_not_supported, "SOP class is not the context's");
+    auto response = response_to(request.command, outcome.status);
+    add_response_fields(response, mapping::Transaction::search, outcome, sop_class, {});
+    return peer.respond(request, std::move(response));
   }
   return answer_c_find(peer, request);
 }
