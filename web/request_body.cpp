@@ -69,6 +69,9 @@ Result<DataSet> without_instance(const DataSet& data_set, const Uid& mpps) {
 
 std::variant<DataSet, Answer> read_request_body(const RawRequest& request, const Uid& mpps,
                                                 std::size_t max_bytes) {
+  if (!request.header("content-length") && !request.header("transfer-encoding")) {
+    return refusal(411, "The request has no Content-Length; a data set is expected");
+  }
   const auto encoding = request.header("content-encoding");
   if (encoding && *encoding != "identity") {
     return unsupported_type("The body may not have a Content-Encoding");
