@@ -397,14 +397,15 @@ void ConnectionFront::Impl::sweep() {
     if (now >= connection->deadline || unwanted || grace_is_over_) expired.push_back(connection);
   }
   for (const ConnectionPointer& connection : expired) {
-    const bool late =
-        connection->state == Connection::State::reading && connection->reader.begun() && !stopping_;
-    if (!late) {
+    const bool begun =
+        connection->state == Connection::State::reading && connection->reader.begun();
+    if (!begun || grace_is_over_) {
       if (connection->state == Connection::State::writing) drop_unsent(*connection);
       close(connection);
       continue;
     }
-    refuse(*connection, {408, "The request did not arrive in time"});
+    refuse(*connection, stopping_ ? Refusal{503, "This server is stopping"}
+                                  : Refusal{408, "The request did not arrive in time"});
     arm(*connection);
   }
 }
