@@ -36,16 +36,15 @@ mapping::Result<std::string> write(const mapping::DataSet& data_set, Model model
   return body;
 }
 
-/// A status word that a problem report names and an N-service may answer.
-std::optional<std::uint16_t> named_status(const Problem& problem) {
+/// A status word that a problem report names and the service may answer.
+std::optional<std::uint16_t> named_status(Transaction transaction, const Problem& problem) {
   std::uint16_t word = 0;
   const std::string& text = problem.dimse_status;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), word, 16);
-  const bool failure = mapping::classify(word) == mapping::StatusClass::failure;
-  if (text.size() != 4 || error != std::errc() || end != text.data() + text.size() || !failure) {
+  if (text.size() != 4 || error != std::errc() || end != text.data() + text.size()) {
     return std::nullopt;
   }
-  return word >= 0x0100 && word <= 0x02FF ? std::optional(word) : std::nullopt;
+  return mapping::is_listed_failure(transaction, word) ? std::optional(word) : std::nullopt;
 }
 
 bool says_final(const Problem& problem) {
@@ -148,7 +147,9 @@ Outcome outcome_of(Transaction transaction, const OriginReply& reply) {
   if (outcome.good()) {
     for (const std::string& warning : reply.warnings) {
       const std::uint16_t word = mapping::from_warning(transaction, warning_text(warning));
-      if (word != status::success) outcome.status = word;
+      if (word == status::success) continue;
+      outcome.status = word;
+      outcome.attributes = attributes_named(warning_text(warning));
     }
     return outcome;
   }
@@ -160,7 +161,7 @@ Outcome outcome_of(Transaction transaction, const OriginReply& reply) {
   if (transaction == Transaction::update && says_final(problem)) {
     return Outcome::may_no_longer_be_updated();
   }
-  if (const auto word = named_status(problem)) outcome.status = *word;
+  if (const auto word = named_status(transaction, problem)) outcome.status = *word;
   outcome.attributes = problem.attributes;
   return outcome;
 }
