@@ -46,6 +46,19 @@ class Body {
   void append(std::string_view text);
   std::size_t size() const { return size_; }
 
+  /// Hands on piece after piece and frees each at once. Nothing is left.
+  template <class Take>
+  void drain(const Take& take) {
+    take(std::string_view(text_));
+    text_ = std::string();
+    for (Slab& slab : slabs_) {
+      take(slab.text());
+      const Slab gone(std::move(slab));
+    }
+    slabs_.clear();
+    size_ = 0;
+  }
+
   /// What is to be sent, in order. A piece may be empty.
   std::size_t pieces() const { return 1 + slabs_.size(); }
   std::string_view piece(std::size_t index) const {

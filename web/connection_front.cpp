@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -14,87 +13,19 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <span>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "web/connection_wire.h"
+#include "web/connection.h"
+#include "web/connection_limits.h"
 #include "web/socket.h"
 
 namespace web {
-namespace {
 
 using Clock = std::chrono::steady_clock;
 using mapping::LogLevel;
-
-/// Who may touch a connection: the epoll thread, but for `running`, when a worker may. The worker
-/// hands it back by clearing running and arming the socket, in this order, and then touches
-/// nothing but the descriptor, which its shared_ptr keeps from being closed and used anew.
-struct Connection {
-  enum class State : std::uint8_t {
-    reading,    ///< a head, a body, or nothing yet (idle)
-    writing,    ///< what the client did not take at once
-    lingering,  ///< all is sent and our side closed; waits for the client's end
-    broken,     ///< to be closed
-  };
-
-  Connection(Descriptor accepted, const TlsContext* tls, const RequestLimits& limits,
-             std::string peer)
-      : wire(std::move(accepted), tls), reader(limits), peer_address(std::move(peer)) {}
-
-  int socket() const { return wire.descriptor(); }
-
-  ConnectionWire wire;
-  RequestReader reader;
-  const std::string peer_address;
-  std::uint64_t id = 0;
-  std::atomic<bool> running{false};
-  State state = State::reading;
-  Clock::time_point deadline;
-  Clock::time_point received;    ///< when the request that runs was whole
-  bool close = false;            ///< after the answer
-  bool surplus = false;          ///< over the limit of connections: told so, and no more
-  std::vector<RawResponse> out;  ///< one answer; before it, perhaps, a 100 Continue
-  std::size_t sent = 0;          ///< bytes of out
-};
-using ConnectionPointer = std::shared_ptr<Connection>;
-
-/// The client's going away, seen by poll: a FIN or RST, though unread requests lie before it.
-/// A client that only ends its own side looks the same, so it counts as gone too.
-class ClientGone : public mapping::Cancellation {
- public:
-  explicit ClientGone(int socket) : socket_(socket) {}
-
-  bool requested() override {
-    if (gone_) return true;
-    pollfd look{socket_, POLLRDHUP, 0};
-    gone_ = ::poll(&look, 1, 0) > 0;
-    return gone_;
-  }
-
-  /// An epoll descriptor, itself fit for poll: readable when the client goes, and, unlike the
-  /// socket, not when it pipelines a further request.
-  int descriptor() const override {
-    if (!watch_) {
-      Descriptor watch(::epoll_create1(EPOLL_CLOEXEC));
-      epoll_event event{};
-      event.events = EPOLLRDHUP;
-      if (watch && ::epoll_ctl(watch.get(), EPOLL_CTL_ADD, socket_, &event) == 0) {
-        watch_ = std::move(watch);
-      }
-    }
-    return watch_.get();
-  }
-
- private:
-  const int socket_;
-  bool gone_ = false;
-  mutable Descriptor watch_;
-};
-
-}  // namespace
 
 class ConnectionFront::Impl {
  public:
@@ -103,7 +34,8 @@ class ConnectionFront::Impl {
       : options_(std::move(options)),
         handler_(std::move(handler)),
         refusal_handler_(std::move(refusal_handler)),
-        log_(std::move(log)) {}
+        log_(std::move(log)),
+        limits_(options_.max_connections, options_.max_connections_per_address) {}
   ~Impl() { stop(std::chrono::milliseconds(0)); }
 
   mapping::Result<std::uint16_t> start();
@@ -117,10 +49,8 @@ class ConnectionFront::Impl {
   void wake_up();
   void handle(const ConnectionPointer& connection);
   void read(const ConnectionPointer& connection);
-  void go_on(const ConnectionPointer& connection, RequestReader::Progress progress);
   void sweep();
   void begin_stop();
-  static void drop_unsent(const Connection& connection);
   void close(const ConnectionPointer& connection);
   bool finished() const;
 
@@ -131,10 +61,9 @@ class ConnectionFront::Impl {
   RawResponse run(Connection& connection, const RawRequest& request);
 
   // Whoever owns the connection.
+  bool go_on(const ConnectionPointer& connection, RequestReader::Progress progress);
   void dispatch(const ConnectionPointer& connection);
   void refuse(Connection& connection, const Refusal& refusal);
-  bool send(Connection& connection);
-  void after_send(Connection& connection);
   void arm(const Connection& connection);
   void hand_back(const ConnectionPointer& connection);
   std::chrono::milliseconds tick() const;
@@ -155,6 +84,7 @@ class ConnectionFront::Impl {
   bool listening_ = false;  ///< the listener is armed
   std::unordered_map<std::uint64_t, ConnectionPointer> connections_;
   std::uint64_t last_id_ = 1;
+  ConnectionLimits limits_;
   std::size_t surplus_ = 0;  ///< of connections_
   std::vector<char> buffer_;
   bool begun_to_stop_ = false;
@@ -173,8 +103,10 @@ namespace {
 constexpr std::uint64_t wake_id = 0;
 constexpr std::uint64_t listener_id = 1;
 constexpr std::size_t receive_size = 64u << 10;
-constexpr std::chrono::milliseconds linger_time{1000};
-constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
+/// Connections over a limit that are told so at a time; further ones are closed without a word.
+constexpr std::size_t max_surplus = 64;
+/// For the handshake of one, which has to end before it can be told anything.
+constexpr std::chrono::milliseconds surplus_time{2000};
 
 bool watch(int epoll, int operation, int descriptor, std::uint64_t id, std::uint32_t events) {
   epoll_event event{};
@@ -289,23 +221,21 @@ void ConnectionFront::Impl::accept_all() {
 void ConnectionFront::Impl::add(Descriptor socket, std::string peer) {
   const int one = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  auto connection = std::make_shared<Connection>(std::move(socket), options_.tls.get(),
-                                                 options_.limits, std::move(peer));
+  const std::string_view surplus = limits_.enter(peer);
+  if (!surplus.empty() && surplus_ >= max_surplus) return;
+  auto connection = std::make_shared<Connection>(std::move(socket), options_, std::move(peer));
   connection->id = ++last_id_;
-  connection->deadline = Clock::now() + options_.head_timeout;
-  connection->surplus = connections_.size() - surplus_ >= options_.max_connections;
-  constexpr std::size_t max_surplus = 64;
-  // Closed without a word, as is whoever would have to be told so in TLS.
-  if (connection->surplus && (surplus_ >= max_surplus || options_.tls)) return;
-  if (!watch(epoll_.get(), EPOLL_CTL_ADD, connection->socket(), connection->id,
-             EPOLLIN | EPOLLONESHOT)) {
-    return;
-  }
+  connection->surplus = surplus;
   connections_.emplace(connection->id, connection);
-  if (!connection->surplus) return;
-  ++surplus_;
-  refuse(*connection, {503, "This server has too many connections open"});
-  arm(*connection);
+  if (!surplus.empty()) {
+    ++surplus_;
+    connection->deadline = std::min(connection->deadline, Clock::now() + surplus_time);
+    if (connection->wire.ready()) refuse(*connection, {503, std::string(surplus)});
+  }
+  if (!watch(epoll_.get(), EPOLL_CTL_ADD, connection->socket(), connection->id,
+             connection->events())) {
+    close(connection);
+  }
 }
 
 void ConnectionFront::Impl::handle(const ConnectionPointer& connection) {
@@ -315,23 +245,20 @@ void ConnectionFront::Impl::handle(const ConnectionPointer& connection) {
       read(connection);
       break;
     case Connection::State::writing:
-      if (send(*connection)) after_send(*connection);
-      if (connection->state == Connection::State::reading) {
-        go_on(connection, connection->reader.next());
-      } else {
+      if (stopping_) connection->close = true;
+      connection->send();
+      if (connection->state != Connection::State::reading ||
+          go_on(connection, connection->next())) {
         arm(*connection);
       }
       break;
-    case Connection::State::lingering: {
-      std::array<char, 4096> discarded{};
-      const ssize_t got = ::recv(connection->socket(), discarded.data(), discarded.size(), 0);
-      if (got > 0 || (got < 0 && errno == EAGAIN)) {
+    case Connection::State::lingering:
+      if (connection->discard()) {
         arm(*connection);
       } else {
         close(connection);
       }
       break;
-    }
     case Connection::State::broken:
       close(connection);
       break;
@@ -340,42 +267,22 @@ void ConnectionFront::Impl::handle(const ConnectionPointer& connection) {
 
 void ConnectionFront::Impl::read(const ConnectionPointer& connection) {
   std::string_view got;
-  switch (connection->wire.receive(buffer_, got)) {
-    case ConnectionWire::Received::nothing:
-      arm(*connection);
-      return;
-    case ConnectionWire::Received::ended:
-      if (const std::string fault = connection->wire.tls_fault(); !fault.empty()) {
-        log_(LogLevel::info, fmt::format("web: {} TLS: {}", connection->peer_address, fault));
-      }
-      close(connection);
-      return;
-    case ConnectionWire::Received::bytes:
-      break;
-  }
-  if (!connection->reader.begun()) connection->deadline = Clock::now() + options_.head_timeout;
-  const auto before = connection->reader.progress();
-  const auto progress = connection->reader.feed(got);
-  if (before == RequestReader::Progress::head && progress == RequestReader::Progress::body) {
-    connection->deadline = Clock::now() + options_.body_timeout;
-  }
-  go_on(connection, progress);
-}
-
-void ConnectionFront::Impl::go_on(const ConnectionPointer& connection,
-                                  RequestReader::Progress progress) {
-  if (progress == RequestReader::Progress::whole) {
-    dispatch(connection);
+  const auto received = connection->wire.receive(buffer_, got);
+  if (received == ConnectionWire::Received::ended) {
+    if (const std::string fault = connection->wire.tls_fault(); !fault.empty()) {
+      log_(LogLevel::info, fmt::format("web: {} TLS: {}", connection->peer_address, fault));
+    }
+    close(connection);
     return;
   }
-  if (progress == RequestReader::Progress::refused) {
-    refuse(*connection, connection->reader.refusal());
-  } else if (connection->reader.take_expectation()) {
-    if (!connection->wire.send_now(continue_line)) {
-      connection->state = Connection::State::broken;
-    }
+  if (!connection->surplus.empty()) {
+    if (connection->wire.ready()) refuse(*connection, {503, std::string(connection->surplus)});
+    arm(*connection);
+    return;
   }
-  arm(*connection);
+  if (received == ConnectionWire::Received::nothing || go_on(connection, connection->feed(got))) {
+    arm(*connection);
+  }
 }
 
 void ConnectionFront::Impl::sweep() {
@@ -400,7 +307,7 @@ void ConnectionFront::Impl::sweep() {
     const bool begun =
         connection->state == Connection::State::reading && connection->reader.begun();
     if (!begun || grace_is_over_) {
-      if (connection->state == Connection::State::writing) drop_unsent(*connection);
+      if (connection->state == Connection::State::writing) connection->drop_unsent();
       close(connection);
       continue;
     }
@@ -408,12 +315,6 @@ void ConnectionFront::Impl::sweep() {
                                   : Refusal{408, "The request did not arrive in time"});
     arm(*connection);
   }
-}
-
-/// What the kernel still holds for a client that takes nothing goes too: reset, not closed.
-void ConnectionFront::Impl::drop_unsent(const Connection& connection) {
-  const linger reset{1, 0};
-  ::setsockopt(connection.socket(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 
 void ConnectionFront::Impl::begin_stop() {
@@ -426,7 +327,11 @@ void ConnectionFront::Impl::close(const ConnectionPointer& connection) {
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection->socket(), nullptr);
   // A worker that just handed it back may still hold the last reference for a moment.
   ::shutdown(connection->socket(), SHUT_RDWR);
-  if (connection->surplus) --surplus_;
+  if (connection->surplus.empty()) {
+    limits_.leave(connection->peer_address);
+  } else {
+    --surplus_;
+  }
   connections_.erase(connection->id);
 }
 
@@ -448,23 +353,13 @@ ConnectionPointer ConnectionFront::Impl::next_request() {
 void ConnectionFront::Impl::answer(const ConnectionPointer& connection) {
   const RawRequest request = connection->reader.take();
   connection->close = request.wants_close() || stopping_;
-  connection->out.push_back(run(*connection, request));
-  connection->close = connection->close || connection->out.back().close;
-  connection->deadline = Clock::now() + options_.write_timeout;
-  connection->state = Connection::State::writing;
-  if (send(*connection)) after_send(*connection);
+  RawResponse response = run(*connection, request);
+  connection->close = connection->close || response.close || stopping_;
+  connection->answer(std::move(response));
   // What a pipelining client sent behind it goes to the end of the queue.
-  if (connection->state == Connection::State::reading && connection->reader.begun()) {
-    const auto progress = connection->reader.next();
-    if (progress == RequestReader::Progress::whole) {
-      dispatch(connection);
-      return;
-    }
-    if (progress == RequestReader::Progress::refused) {
-      refuse(*connection, connection->reader.refusal());
-    }
+  if (connection->state != Connection::State::reading || go_on(connection, connection->next())) {
+    hand_back(connection);
   }
-  hand_back(connection);
 }
 
 RawResponse ConnectionFront::Impl::run(Connection& connection, const RawRequest& request) {
@@ -484,6 +379,21 @@ RawResponse ConnectionFront::Impl::run(Connection& connection, const RawRequest&
 
 // --- Whoever owns the connection ----------------------------------------------------------------
 
+/// Does what the request asks for so far. False: it was dispatched, and others own the connection.
+bool ConnectionFront::Impl::go_on(const ConnectionPointer& connection,
+                                  RequestReader::Progress progress) {
+  if (progress == RequestReader::Progress::whole) {
+    dispatch(connection);
+    return false;
+  }
+  if (progress == RequestReader::Progress::refused) {
+    refuse(*connection, connection->reader.refusal());
+  } else if (connection->reader.take_expectation()) {
+    connection->send_continue();
+  }
+  return true;
+}
+
 void ConnectionFront::Impl::dispatch(const ConnectionPointer& connection) {
   connection->received = Clock::now();
   connection->running.store(true, std::memory_order_release);
@@ -497,61 +407,18 @@ void ConnectionFront::Impl::dispatch(const ConnectionPointer& connection) {
 void ConnectionFront::Impl::refuse(Connection& connection, const Refusal& refusal) {
   log_(LogLevel::info,
        fmt::format("web: {} refused: {} {}", connection.peer_address, refusal.status, refusal.why));
-  connection.out.push_back(refusal_handler_(refusal));
   connection.close = true;
-  connection.deadline = Clock::now() + options_.write_timeout;
-  connection.state = Connection::State::writing;
-  if (send(connection)) after_send(connection);
+  connection.answer(refusal_handler_(refusal));
 }
-
-/// Sends what the client takes now. True if that was all; broken if the client is gone.
-bool ConnectionFront::Impl::send(Connection& connection) {
-  while (!connection.out.empty()) {
-    const RawResponse& response = connection.out.front();
-    switch (connection.wire.send(response.head, response.body, connection.sent)) {
-      case ConnectionWire::Sent::part:
-        return false;
-      case ConnectionWire::Sent::broken:
-        connection.out.clear();
-        connection.state = Connection::State::broken;
-        return false;
-      case ConnectionWire::Sent::all:
-        connection.out.erase(connection.out.begin());
-        connection.sent = 0;
-    }
-  }
-  return true;
-}
-
-void ConnectionFront::Impl::after_send(Connection& connection) {
-  if (connection.close || stopping_) {
-    // A close with unread bytes would reset the connection and take the answer from the client.
-    connection.wire.end();
-    connection.state = Connection::State::lingering;
-    connection.deadline = Clock::now() + linger_time;
-    return;
-  }
-  connection.state = Connection::State::reading;
-  const bool begun = connection.reader.begun();
-  connection.deadline = Clock::now() + (begun ? options_.head_timeout : options_.idle_timeout);
-}
-
-namespace {
-std::uint32_t events_for(Connection::State state) {
-  const bool to_read = state == Connection::State::reading || state == Connection::State::lingering;
-  return (to_read ? EPOLLIN : EPOLLOUT) | EPOLLONESHOT;
-}
-}  // namespace
 
 /// The epoll thread goes on waiting for what the connection's state needs.
 void ConnectionFront::Impl::arm(const Connection& connection) {
-  watch(epoll_.get(), EPOLL_CTL_MOD, connection.socket(), connection.id,
-        events_for(connection.state));
+  watch(epoll_.get(), EPOLL_CTL_MOD, connection.socket(), connection.id, connection.events());
 }
 
 /// The same from a worker, which gives the connection away by it.
 void ConnectionFront::Impl::hand_back(const ConnectionPointer& connection) {
-  const std::uint32_t events = events_for(connection->state);
+  const std::uint32_t events = connection->events();
   connection->running.store(false, std::memory_order_release);
   // Fails harmlessly if the epoll thread has closed it meanwhile.
   watch(epoll_.get(), EPOLL_CTL_MOD, connection->socket(), connection->id, events);

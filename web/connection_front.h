@@ -21,10 +21,11 @@
 namespace web {
 
 struct ConnectionFrontOptions {
-  std::string bind = "127.0.0.1";         ///< numeric IPv4 or IPv6 address
-  std::uint16_t port = 0;                 ///< 0 = any free one
-  std::shared_ptr<const TlsContext> tls;  ///< null = plain
-  std::size_t max_connections = 256;
+  std::string bind = "127.0.0.1";               ///< numeric IPv4 or IPv6 address
+  std::uint16_t port = 0;                       ///< 0 = any free one
+  std::shared_ptr<const TlsContext> tls;        ///< null = plain
+  std::size_t max_connections = 256;            ///< in total
+  std::size_t max_connections_per_address = 0;  ///< of one peer; 0 = no limit
   std::size_t workers = 16;
   RequestLimits limits;
   std::chrono::milliseconds head_timeout{10'000};   ///< whole head, from accept or its first byte

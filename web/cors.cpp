@@ -50,7 +50,8 @@ Headers CrossOrigin::headers(const RawRequest& request) const {
 
 Headers CrossOrigin::preflight_headers(const std::string& methods) {
   return {{"Access-Control-Allow-Methods", methods},
-          {"Access-Control-Allow-Headers", "Accept, Accept-Charset, Authorization, Content-Type"},
+          {"Access-Control-Allow-Headers",
+           "Accept, Accept-Charset, Authorization, Content-Encoding, Content-Type"},
           {"Access-Control-Max-Age", "600"}};
 }
 

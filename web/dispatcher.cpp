@@ -11,6 +11,7 @@
 #include <regex>
 
 #include "mapping/status.h"
+#include "web/content_coding.h"
 
 namespace web {
 namespace {
@@ -101,9 +102,9 @@ RawResponse to_raw_response(const Refusal& refusal) {
   response.body = Body(to_json(problem));
   response.head = fmt::format(
       "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: {}\r\nCache-Control: no-store\r\n"
-      "Date: {}\r\nContent-Length: {}\r\n\r\n",
-      refusal.status, mapping::reason_phrase(refusal.status), problem_json, date(),
-      response.body.size());
+      "{}Date: {}\r\nContent-Length: {}\r\n\r\n",
+      refusal.status, mapping::reason_phrase(refusal.status), problem_json,
+      refusal.status == 503 ? "Retry-After: 5\r\n" : "", date(), response.body.size());
   return response;
 }
 
@@ -117,7 +118,7 @@ class Dispatcher::Impl : public httplib::Server {
   void add(const Route& route);
   Answer call(const Route& route, const httplib::Request& request) const;
   Answer unrouted(const httplib::Request& request, int status) const;
-  static void apply(const Answer& answer, httplib::Response& response);
+  static void settle(Answer answer, httplib::Response& response);
   void finish(httplib::Response& response) const;
   std::string allowed(const std::string& path) const;
 
@@ -137,17 +138,15 @@ Dispatcher::Impl::Impl(DispatcherOptions options, mapping::Log log)
     log_(mapping::LogLevel::error, "web: an exception left the router");
     Problem problem;
     problem.detail = "This server failed to handle the request";
-    current->answer = to_answer(problem);
-    apply(*current->answer, response);
+    settle(to_answer(problem), response);
   });
   set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
     if (current->answer) return;
-    current->answer = unrouted(request, response.status);
-    apply(*current->answer, response);
+    settle(unrouted(request, response.status), response);
   });
   set_pre_routing_handler([](const auto&, httplib::Response& response) {
     if (!current->answer) return HandlerResponse::Unhandled;
-    apply(*current->answer, response);
+    settle(*std::move(current->answer), response);
     return HandlerResponse::Handled;
   });
   set_post_routing_handler([this](const auto&, httplib::Response& response) { finish(response); });
@@ -156,8 +155,7 @@ Dispatcher::Impl::Impl(DispatcherOptions options, mapping::Log log)
 void Dispatcher::Impl::add(const Route& route) {
   const auto handler = [this, &route](const httplib::Request& request,
                                       httplib::Response& response) {
-    current->answer = call(route, request);
-    apply(*current->answer, response);
+    settle(call(route, request), response);
   };
   if (route.method == "GET") Get(route.pattern, handler);
   if (route.method == "POST") Post(route.pattern, handler);
@@ -211,10 +209,13 @@ Answer Dispatcher::Impl::unrouted(const httplib::Request& request, int status) c
   return answer;
 }
 
-void Dispatcher::Impl::apply(const Answer& answer, httplib::Response& response) {
+/// httplib writes the head; the body stays with us.
+void Dispatcher::Impl::settle(Answer answer, httplib::Response& response) {
+  encode_body(answer, current->request);
   response.status = answer.status;
   for (const auto& [name, value] : answer.headers) response.set_header(name, value);
   response.set_header("Content-Length", std::to_string(answer.body.size()));
+  current->answer = std::move(answer);
 }
 
 /// The last word on the headers.

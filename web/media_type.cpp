@@ -256,6 +256,28 @@ std::optional<std::string_view> choose_type(const std::optional<std::string>& he
   return choose(ranges, ranges, offered);
 }
 
+namespace {
+/// What a list of names and weights, as in Accept-Charset, says of one name and of all others.
+struct Weights {
+  std::optional<double> by_name;
+  std::optional<double> by_wildcard;
+};
+
+template <class IsName>
+Weights weights(std::string_view header, const IsName& is_name) {
+  Weights result;
+  for (const std::string_view part : split_list(header)) {
+    // As a media range, since the grammar of names and weights is the same.
+    const auto range = parse_media_type(
+        "name/" + std::string(part.substr(std::min(part.find_first_not_of(" \t"), part.size()))));
+    if (!range) continue;
+    if (is_name(range->subtype)) result.by_name = range->q;
+    if (range->subtype == "*") result.by_wildcard = range->q;
+  }
+  return result;
+}
+}  // namespace
+
 bool accepts_utf_8(const std::optional<std::string>& header,
                    const std::vector<std::string>& parameter) {
   const auto is_utf_8 = [](std::string_view name) {
@@ -263,18 +285,18 @@ bool accepts_utf_8(const std::optional<std::string>& header,
     return text == "utf-8" || text == "utf8" || text == "iso_ir 192";
   };
   if (!header || std::any_of(parameter.begin(), parameter.end(), is_utf_8)) return true;
-  std::optional<double> by_name;
-  std::optional<double> by_wildcard;
-  for (const std::string_view part : split_list(*header)) {
-    // As a media range, since the grammar of names and weights is the same.
-    const auto range = parse_media_type(
-        "charset/" +
-        std::string(part.substr(std::min(part.find_first_not_of(" \t"), part.size()))));
-    if (!range) continue;
-    if (is_utf_8(range->subtype)) by_name = range->q;
-    if (range->subtype == "*") by_wildcard = range->q;
-  }
-  return by_name.value_or(by_wildcard.value_or(1)) > 0;
+  const Weights utf_8 = weights(*header, is_utf_8);
+  return utf_8.by_name.value_or(utf_8.by_wildcard.value_or(1)) > 0;
+}
+
+bool prefers_gzip(const std::optional<std::string>& header) {
+  if (!header) return false;
+  const Weights gzip =
+      weights(*header, [](std::string_view name) { return name == "gzip" || name == "x-gzip"; });
+  const Weights identity =
+      weights(*header, [](std::string_view name) { return name == "identity"; });
+  const double q = gzip.by_name.value_or(gzip.by_wildcard.value_or(0));
+  return q > 0 && q >= identity.by_name.value_or(0);
 }
 
 std::optional<Model> model_of(const MediaType& type) {

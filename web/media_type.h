@@ -68,6 +68,10 @@ std::optional<std::string_view> choose_type(const std::optional<std::string>& he
 bool accepts_utf_8(const std::optional<std::string>& header,
                    const std::vector<std::string>& parameter);
 
+/// Whether an answer is to be sent in gzip: only where the Accept-Encoding header names it or * and
+/// does not weigh identity more. RFC 9110, 12.5.3; rule B13.
+bool prefers_gzip(const std::optional<std::string>& header);
+
 /// In which model a body with this Content-Type is to be read, or nothing: dicom+json or json,
 /// dicom+xml or xml, charset UTF-8 or none (rule B11).
 std::optional<Model> model_of(std::string_view content_type);

@@ -9,6 +9,7 @@
 #include "mapping/json.h"
 #include "mapping/tags.h"
 #include "mapping/xml.h"
+#include "web/content_coding.h"
 #include "web/media_type.h"
 
 namespace web {
@@ -72,11 +73,10 @@ std::variant<DataSet, Answer> read_request_body(const RawRequest& request, const
   if (!request.header("content-length") && !request.header("transfer-encoding")) {
     return refusal(411, "The request has no Content-Length; a data set is expected");
   }
-  const auto encoding = request.header("content-encoding");
-  if (encoding && *encoding != "identity") {
-    return unsupported_type("The body may not have a Content-Encoding");
-  }
-  const std::string_view body = request.body;
+  std::variant<std::string, Answer> decoded;
+  if (is_coded(request)) decoded = decode_body(request, max_bytes);
+  if (auto* refused = std::get_if<Answer>(&decoded)) return std::move(*refused);
+  const std::string_view body = is_coded(request) ? std::get<std::string>(decoded) : request.body;
   if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) {
     return refusal(400, "The body is empty; a data set is expected");
   }

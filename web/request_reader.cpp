@@ -93,7 +93,7 @@ RawRequest RequestReader::take() {
   request_ = {};
   progress_ = Progress::head;
   framing_ = Framing::none;
-  scanned_ = line_start_ = head_end_ = trailer_bytes_ = 0;
+  scanned_ = line_start_ = head_end_ = empty_lines_ = trailer_bytes_ = 0;
   expectation_ = false;
   return result;
 }
@@ -140,6 +140,9 @@ bool RequestReader::find_head_end() {
     }
     if (scanned_ == 1) {
       // An empty line before a request is ignored: some clients end a body with it. RFC 9112, 2.2.
+      // A client that sends nothing else does not look busy by it for ever.
+      constexpr std::size_t max_empty_lines = 4;
+      if (++empty_lines_ > max_empty_lines) return refuse(400, "Empty lines are sent, no request");
       in_.erase(0, 2);
       scanned_ = static_cast<std::size_t>(-1);
       continue;

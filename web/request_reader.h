@@ -87,6 +87,7 @@ class RequestReader {
   std::size_t scanned_ = 0;  ///< of in_, in search of the head's end
   std::size_t line_start_ = 0;
   std::size_t head_end_ = 0;
+  std::size_t empty_lines_ = 0;  ///< before the head
   std::size_t trailer_bytes_ = 0;
   Progress progress_ = Progress::head;
   Framing framing_ = Framing::none;

@@ -111,6 +111,17 @@ TEST_CASE("A chunked body is decoded; Expect: 100-continue is met before the bod
   CHECK(client.receive().body == "/c|abc");
 }
 
+TEST_CASE("Expect: 100-continue is met behind a pipelined request, too") {
+  Front front;
+  Client client(front.port);
+  client.send(get("/1") +
+              "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+  CHECK(client.receive().body == "/1|");
+  CHECK(client.receive().status == 100);
+  client.send("abc");
+  CHECK(client.receive().body == "/2|abc");
+}
+
 TEST_CASE("A refused request gets a problem report and the end of the connection") {
   Front front;
   struct Row {
@@ -237,6 +248,35 @@ TEST_CASE("Bytes that drip in do not put the deadline of a head off") {
   }));
 }
 
+TEST_CASE("Empty lines that drip in do not keep a connection") {
+  ConnectionFrontOptions options;
+  options.head_timeout = options.idle_timeout = 150ms;
+  Front front(options);
+  Client drip(front.port);
+  bool open = true;
+  REQUIRE(web_test::eventually([&] {
+    open = open && drip.send("\r\n");
+    return !open || front.lines.hold("400");
+  }));
+}
+
+TEST_CASE("A pipelined body has the time of a body, and a silent client behind it gets 408") {
+  ConnectionFrontOptions options;
+  options.head_timeout = 50ms;
+  options.body_timeout = 600ms;
+  Front front(options);
+  Client client(front.port);
+  client.send(get("/1") + "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na");
+  CHECK(client.receive().body == "/1|");
+  // Other requests pass the time that a head would have had.
+  const auto end = std::chrono::steady_clock::now() + 200ms;
+  while (std::chrono::steady_clock::now() < end) REQUIRE(ask(front.port, get("/")).status == 200);
+  client.send("bc");
+  CHECK(client.receive().body == "/2|abc");
+  client.send("POST /3 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na");
+  CHECK(client.receive().status == 408);
+}
+
 TEST_CASE("Over the limit of connections a client is told 503, and served once others left") {
   ConnectionFrontOptions options;
   options.max_connections = 2;
@@ -253,12 +293,72 @@ TEST_CASE("Over the limit of connections a client is told 503, and served once o
       const auto response = surplus.receive();
       const bool told = response.status == 503 || response.status == 0;
       CHECK(told);
-      if (i == 0) CHECK(response.header("content-type") == "application/problem+json");
+      if (i == 0) {
+        CHECK(response.status == 503);
+        CHECK(response.header("content-type") == "application/problem+json");
+        CHECK(response.header("retry-after") == "5");
+        CHECK(response.header("connection") == "close");
+        CHECK(surplus.closed());
+      }
     }
   }
   CHECK(web_test::eventually([&] { return ask(front.port, get("/")).status == 200; }));
   first.send(get("/"));
   CHECK(first.receive().status == 200);
+}
+
+TEST_CASE("No address has more than its share of connections; others are served meanwhile") {
+  ConnectionFrontOptions options;
+  options.max_connections = 10;
+  options.max_connections_per_address = 2;
+  Front front(options);
+  const auto served = [&](Client& client) {
+    client.send(get("/"));
+    return client.receive().status == 200;
+  };
+  Client first(front.port);
+  {
+    Client second(front.port);
+    CHECK(served(first));
+    CHECK(served(second));
+    for (int i = 0; i < 20; ++i) {
+      Client third(front.port);
+      const auto response = third.receive();
+      CHECK(response.status == 503);
+      CHECK(response.header("retry-after") == "5");
+      CHECK(response.body.find("from this address") != std::string::npos);
+      CHECK(third.closed());
+    }
+    Client other(front.port, "127.0.0.2");
+    Client another(front.port, "127.0.0.3");
+    CHECK(served(other));
+    CHECK(served(another));
+    CHECK(served(first));  // who is connected stays so
+  }
+  // Whoever leaves makes room, for as many as left.
+  std::unique_ptr<Client> next;
+  CHECK(web_test::eventually([&] {
+    next = std::make_unique<Client>(front.port);
+    return served(*next);
+  }));
+  CHECK(Client(front.port).receive().status == 503);
+  CHECK(front.lines.hold("127.0.0.1 refused: 503"));
+  CHECK_FALSE(front.lines.hold("127.0.0.2 refused"));
+}
+
+TEST_CASE("Without a limit for one address, the total is the only one") {
+  ConnectionFrontOptions options;
+  options.max_connections = 5;
+  Front front(options);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 5; ++i) {
+    clients.push_back(std::make_unique<Client>(front.port));
+    clients.back()->send(get("/"));
+    CHECK(clients.back()->receive().status == 200);
+  }
+  const auto response = Client(front.port, "127.0.0.2").receive();
+  CHECK(response.status == 503);
+  CHECK(response.body.find("from this address") == std::string::npos);
 }
 
 TEST_CASE("A client that goes away fires the cancellation of its request") {

@@ -152,7 +152,7 @@ std::vector<Attack> malformed() {
             "application/dicom+xml"),
        {400}},
       {post(step, "--b\r\n\r\n{}\r\n--c--", "multipart/related; boundary=b"), {415}},
-      {post(step, "\x1F\x8B\x08", "application/dicom+json", "Content-Encoding: gzip\r\n"), {415}},
+      {post(step, "\x1F\x8B\x08", "application/dicom+json", "Content-Encoding: gzip\r\n"), {400}},
       {post(step, "{\"00400252\":{\"vr\":\"CS\",\"Value\":[\"\\ud800\"]}}"), {400}},
       {post(step, "{\"00080018\":{\"vr\":\"UI\",\"Value\":[\"9.9\"]}}"), {400}},
   };

@@ -604,8 +604,8 @@ TEST_CASE("Bad input is a precise 4xx problem report, and the next request works
       {post(target, step, "nonsense"), 415, "", "no media type"},
       {post(target, step, "application/x-www-form-urlencoded"), 415, "", "a form"},
       {post(target, step, "multipart/form-data; boundary=x"), 415, "", "a form"},
-      {post(target, step, "application/dicom+json", "Content-Encoding: gzip\r\n"), 415,
-       "Content-Encoding", "not yet gzip (B13)"},
+      {post(target, step, "application/dicom+json", "Content-Encoding: br\r\n"), 415,
+       "Content-Encoding", "a coding that is not known (B13)"},
       {post(target, std::string(5001, '[')), 413, "5000", "a body over the limit"},
       {post(target, "{\"00400270\":" + std::string(4000, '[')), 400, "", "a deep body"},
       {post(mpps + "/1.02.3", step), 400, "UID", "a leading zero (B24)"},
@@ -815,14 +815,12 @@ TEST_CASE("HEAD is GET without the body, OPTIONS tells the methods (rule B23)") 
   CHECK(client.receive().header("allow") == "POST, GET, HEAD, OPTIONS");
 }
 
-TEST_CASE("Range and Accept-Encoding change nothing of an answer") {
+TEST_CASE("Range changes nothing of an answer") {
   Site site;
   add_steps(site, 3);
   const Response whole = ask(site.port, get(sps));
-  const Response other =
-      ask(site.port, get(sps, "Range: bytes=0-9\r\nAccept-Encoding: gzip, br\r\n"));
+  const Response other = ask(site.port, get(sps, "Range: bytes=0-9\r\n"));
   CHECK(other.status == 200);
-  CHECK(other.header("content-encoding") == "-");
   CHECK(other.body == whole.body);
 }
 

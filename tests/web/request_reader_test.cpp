@@ -31,6 +31,7 @@ TEST_CASE("Requests with doubtful framing are refused and never guessed at") {
   };
   const std::vector<Row> rows{
       {"GET /a HTTP/1.1\n", 400, "bare LF after the request line"},
+      {"\r\n\r\n\r\n\r\n\r\n", 400, "empty lines and no request"},
       {with_host("A: b\n\r\n"), 400, "bare LF after a header"},
       {with_host("A: b\rc\r\n\r\n"), 400, "CR within a header"},
       {with_host(std::string("A: b\0c\r\n\r\n", 10)), 400, "NUL in the head"},

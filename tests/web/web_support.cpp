@@ -86,7 +86,11 @@ std::vector<std::string> Response::all(std::string_view name) const {
   return values;
 }
 
-Client::Client(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+Client::Client(std::uint16_t port, const char* from)
+    : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  sockaddr_in own = loopback(0);
+  ::inet_pton(AF_INET, from, &own.sin_addr);
+  if (::bind(socket_, any(own), sizeof own) != 0) throw std::runtime_error("bind");
   const sockaddr_in address = loopback(port);
   if (::connect(socket_, any(address), sizeof address) != 0) throw std::runtime_error("connect");
   const int one = 1;
@@ -373,6 +377,11 @@ mapping::DataSet MemoryMpps::stored(const std::string& uid) {
 void MemoryMpps::store(const std::string& uid, const mapping::DataSet& object) {
   const std::lock_guard lock(mutex_);
   objects_[uid] = object;
+}
+
+void MemoryMpps::forget(const std::string& uid) {
+  const std::lock_guard lock(mutex_);
+  objects_.erase(uid);
 }
 
 mapping::AttributeList MemoryMpps::last_attributes() {

@@ -40,7 +40,8 @@ struct Response {
 /// A TCP client that sends what it is told.
 class Client {
  public:
-  explicit Client(std::uint16_t port);
+  /// from: the loopback address it comes from.
+  explicit Client(std::uint16_t port, const char* from = "127.0.0.1");
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -172,6 +173,7 @@ class MemoryMpps : public mapping::MppsService {
 
   mapping::DataSet stored(const std::string& uid);
   void store(const std::string& uid, const mapping::DataSet& object);
+  void forget(const std::string& uid);
   mapping::AttributeList last_attributes();
 
  private:
