@@ -52,6 +52,16 @@ bool is_address_of(const std::string& host, const std::string& address) {
   return false;
 }
 
+/// What may stand behind "Bearer" in a header: anything else could say more there. RFC 6750, 2.1
+bool is_bearer_token(std::string_view text) {
+  const auto padding = std::min(text.find('='), text.size());
+  return padding > 0 && text.find_first_not_of('=', padding) == text.npos &&
+         std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(padding), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  std::string_view("-._~+/").find(c) != std::string_view::npos;
+         });
+}
+
 /// What a request must be answered with where no service is asked. PS3.7, Annex C.
 bool refuse(ScpPeer& peer, const Message& request, std::uint16_t refusal) {
   return peer.respond(request, response_to(request.command, refusal));
@@ -179,12 +189,16 @@ std::optional<Decision> Scp::Impl::check_caller(const AssociationRequest& reques
   return Decision{rejection::calling_ae_title, "calling AE title not recognized", {}};
 }
 
-/// Rules H2, H3, H13.
+/// Rules H2, H3, H10, H13.
 Decision Scp::Impl::decide(const AssociationRequest& request, Admission& admission) const {
   admission.caller.name = request.calling_ae_title;
   if (auto refusal = check_caller(request, admission)) return *refusal;
   if (options_.admits && !(request.user && options_.admits(*request.user))) {
     return {rejection::user_identity, "user identity missing or refused", {}};
+  }
+  if (request.user && request.user->type == UserIdentity::Type::jwt &&
+      is_bearer_token(request.user->primary)) {
+    admission.caller.bearer_token = request.user->primary;
   }
   if (stopping_ || !admission.place.take(request.calling_ae_title)) {
     return {rejection::local_limit_exceeded, "too many associations", {}};
@@ -214,7 +228,8 @@ void Scp::Impl::serve(const Connection& connection) {
   const auto deadline = Transport::Clock::now() + options_.acse_timeout;
   auto tls = tls_ ? tls_->accept(connection.descriptor) : nullptr;
   if (tls && !tls->shake_hands(deadline, connection.stop_descriptor)) {
-    log_(LogLevel::warn,
+    // As with plain connections: a load balancer's probe is nothing to warn of.
+    log_(tls->has_heard() ? LogLevel::warn : LogLevel::debug,
          fmt::format("dimse: {}: TLS refused: {}", connection.address, tls->failure()));
     tls.reset();  // what it had to say is sent; it must not be lost in a reset
     return Transport(connection.descriptor).close_gracefully(patience());

@@ -139,7 +139,11 @@ TlsSession::Status TlsSession::status_of(int result) {
       return Status::wants_output;
     case SSL_ERROR_SSL: {
       const auto verified = SSL_get_verify_result(library_->ssl);
+      const auto reason = ERR_GET_REASON(ERR_peek_error());
       failure_ = last_error();
+      if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST) {
+        failure_ += " (the peer speaks no TLS)";
+      }
       if (verified != X509_V_OK) {
         failure_ += fmt::format(" ({})", X509_verify_cert_error_string(verified));
       }
@@ -193,6 +197,10 @@ void TlsSession::say_goodbye() {
   ERR_clear_error();
   SSL_shutdown(library_->ssl);
   ERR_clear_error();
+}
+
+bool TlsSession::has_heard() const {
+  return BIO_number_read(SSL_get_rbio(library_->ssl)) > 0;
 }
 
 bool TlsSession::has_input() const { return SSL_pending(library_->ssl) > 0; }

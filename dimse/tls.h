@@ -46,6 +46,8 @@ class TlsSession {
   Status send(const char* from, std::size_t size, std::size_t& gone);
   /// Tells the peer that no more will come, if that can be sent without waiting.
   void say_goodbye();
+  /// The peer has sent a byte at least.
+  bool has_heard() const;
   /// Decrypted input is waiting, which poll cannot see.
   bool has_input() const;
   /// What TLS itself complained about; empty if it did not. For the log.

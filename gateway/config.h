@@ -49,6 +49,7 @@ struct Config {
 
   struct DimseFront {
     dimse::ScpOptions options;
+    web::AuthenticationFiles authentication;  ///< of user identities; no files = none is asked for
     Route route;
     Validation validation = Validation::warn;
   };

@@ -210,6 +210,34 @@ Key validation(Validation& target) {
       [&target](Validation meaning) { target = meaning; });
 }
 
+/// Read now, to say what is wrong with it, and again by the front.
+Key credentials_file(std::string name, std::string allowed,
+                     std::string web::AuthenticationFiles::*which,
+                     web::AuthenticationFiles& target) {
+  return {std::move(name), "", std::move(allowed), [which, &target](const std::string& value) {
+            target.*which = value;
+            if (value.empty()) return std::string();
+            web::AuthenticationFiles alone;
+            alone.*which = value;
+            const auto made = web::Authentication::make(alone);
+            if (made) return std::string();
+            const std::string& what = made.fault().what;
+            return what.substr(what.find(": ") + 2);
+          }};
+}
+
+Key users_file(web::AuthenticationFiles& target) {
+  return credentials_file("users",
+                          "empty, or a file of NAME:HASH lines with bcrypt, as htpasswd -B writes",
+                          &web::AuthenticationFiles::users, target);
+}
+
+Key tokens_file(web::AuthenticationFiles& target) {
+  return credentials_file("tokens",
+                          "empty, or a file of lines with the SHA-256 of a token and a name",
+                          &web::AuthenticationFiles::tokens, target);
+}
+
 // --- The table.
 
 }  // namespace
@@ -251,6 +279,8 @@ Keys dimse_keys(Config::DimseFront& front) {
       seconds("dimse_timeout_seconds", "60", scp.dimse_timeout, scp.transaction_timeout),
       seconds("idle_timeout_seconds", "300", scp.idle_timeout),
       integer("max_pdu_bytes", "131072", 4096, 131072, scp.max_pdu_bytes),
+      users_file(front.authentication),
+      tokens_file(front.authentication),
       text("tls_certificate", "", scp.tls.certificate),
       text("tls_private_key", "", scp.tls.private_key),
       text("tls_trusted", "", scp.tls.trusted),
@@ -286,22 +316,6 @@ Key cross_origins(std::vector<std::string>& target) {
           }};
 }
 
-/// Read now, to say what is wrong with it, and again by the front.
-Key credentials_file(std::string name, std::string allowed,
-                     std::string web::AuthenticationFiles::*which,
-                     web::AuthenticationFiles& target) {
-  return {std::move(name), "", std::move(allowed), [which, &target](const std::string& value) {
-            target.*which = value;
-            if (value.empty()) return std::string();
-            web::AuthenticationFiles alone;
-            alone.*which = value;
-            const auto made = web::Authentication::make(alone);
-            if (made) return std::string();
-            const std::string& what = made.fault().what;
-            return what.substr(what.find(": ") + 2);
-          }};
-}
-
 }  // namespace
 
 Keys web_keys(Config::WebFront& front) {
@@ -327,11 +341,8 @@ Keys web_keys(Config::WebFront& front) {
                   [&server](int status) { server.no_match_status = status; }),
       yes_no("gateway_status_codes", "no", server.gateway_status_codes),
       cross_origins(server.cors_allowed_origins),
-      credentials_file("users",
-                       "empty, or a file of NAME:HASH lines with bcrypt, as htpasswd -B writes",
-                       &web::AuthenticationFiles::users, server.authentication),
-      credentials_file("tokens", "empty, or a file of lines with the SHA-256 of a token and a name",
-                       &web::AuthenticationFiles::tokens, server.authentication),
+      users_file(server.authentication),
+      tokens_file(server.authentication),
       text("tls_certificate", "", server.tls.certificate),
       text("tls_private_key", "", server.tls.private_key),
       text("tls_trusted", "", server.tls.trusted),

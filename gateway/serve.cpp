@@ -14,6 +14,7 @@
 
 #include "dimse/library.h"
 #include "dimse/scp.h"
+#include "gateway/admission.h"
 #include "gateway/log.h"
 #include "gateway/router.h"
 #include "web/origin_server.h"
@@ -76,7 +77,14 @@ int serve(const Config& config) {
   std::unique_ptr<web::OriginServer> origin_server;
   std::string ready = "ready";
   if (config.dimse) {
-    scp = std::make_unique<dimse::Scp>(config.dimse->options, route, log);
+    auto admission = make_admission(config.dimse->authentication);
+    if (!admission) {  // it was good when the configuration was read
+      log(LogLevel::error, fmt::format("dimse front cannot start: {}", admission.fault().what));
+      return 1;
+    }
+    auto options = config.dimse->options;
+    options.admits = std::move(admission).value();
+    scp = std::make_unique<dimse::Scp>(std::move(options), route, log);
     if (!start(*scp, "dimse", config.dimse->options.bind, ready, log)) return 1;
   }
   if (config.web) {

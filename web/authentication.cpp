@@ -142,32 +142,36 @@ std::optional<std::string> Authentication::user(const std::optional<std::string>
   std::string_view rest = std::string_view(*authorization).substr(blank);
   rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
   if (scheme == "basic" && !users_.empty()) return basic(rest);
-  if (scheme == "bearer" && !tokens_.empty()) return bearer(rest);
+  if (scheme == "bearer" && !tokens_.empty()) return owner_of_token(rest);
   return std::nullopt;
 }
 
 std::optional<std::string> Authentication::basic(std::string_view credentials) {
   const auto pair = decode_base64(credentials);
   const std::size_t colon = pair ? pair->find(':') : std::string::npos;
-  if (colon == std::string::npos || pair->find('\0') != std::string::npos) return std::nullopt;
+  if (colon == std::string::npos) return std::nullopt;
   const std::string name = pair->substr(0, colon);
-  const std::string digest = sha_256(*pair);
+  return is_password(name, pair->substr(colon + 1)) ? std::optional(name) : std::nullopt;
+}
+
+bool Authentication::is_password(const std::string& name, const std::string& password) {
+  if ((name + password).find('\0') != std::string::npos) return false;  // where crypt would stop
+  const std::string digest = sha_256(fmt::format("{}:{}", name, password));
   {
     const std::lock_guard lock(mutex_);
     const auto proven = proven_.find(name);
-    if (proven != proven_.end() && same(proven->second, digest)) return name;
+    if (proven != proven_.end() && same(proven->second, digest)) return true;
   }
   const auto found = users_.find(name);
-  const bool right =
-      verify(pair->substr(colon + 1), found == users_.end() ? nobody : found->second);
-  if (!right || found == users_.end()) return std::nullopt;
+  const bool right = verify(password, found == users_.end() ? nobody : found->second);
+  if (!right || found == users_.end()) return false;
   const std::lock_guard lock(mutex_);
   proven_[name] = digest;
-  return name;
+  return true;
 }
 
 /// Every hash is looked at, whichever fits.
-std::optional<std::string> Authentication::bearer(std::string_view token) const {
+std::optional<std::string> Authentication::owner_of_token(std::string_view token) const {
   const std::string digest = sha_256(token);
   std::optional<std::string> name;
   for (const auto& [known, whose] : tokens_) {

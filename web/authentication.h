@@ -1,5 +1,6 @@
-// Who may use an origin server: Basic (RFC 7617) against an htpasswd file, Bearer (RFC 6750)
-// against hashes of tokens. Knows no route: whoever is known may do everything.
+// Who may use a front: names with passwords against an htpasswd file, tokens against their hashes.
+// An origin server asks with the Authorization header (Basic, RFC 7617; Bearer, RFC 6750). Knows no
+// route: whoever is known may do everything.
 #pragma once
 
 #include <map>
@@ -7,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,8 +32,14 @@ class Authentication {
   static mapping::Result<std::unique_ptr<Authentication>> make(const AuthenticationFiles& files);
 
   /// The name of the user, or nothing: 401. authorization: the header's value.
-  /// A password that was right before is not put through bcrypt again, which takes long by design.
   std::optional<std::string> user(const std::optional<std::string>& authorization);
+
+  /// Whether it is this user's password. One that was right before is not put through bcrypt again,
+  /// which takes long by design.
+  bool is_password(const std::string& name, const std::string& password);
+
+  /// Whose token it is: perhaps an empty name. Nothing: nobody's.
+  std::optional<std::string> owner_of_token(std::string_view token) const;
 
   /// What WWW-Authenticate asks for, one header each.
   std::vector<std::string> challenges() const;
@@ -39,7 +47,6 @@ class Authentication {
  private:
   Authentication() = default;
   std::optional<std::string> basic(std::string_view credentials);
-  std::optional<std::string> bearer(std::string_view token) const;
   mapping::Result<bool> read_users(const std::string& file);
   mapping::Result<bool> read_tokens(const std::string& file);
 

@@ -165,6 +165,37 @@ TEST_CASE("Where no user is asked for, any identity may come along; a broken one
   CHECK(scu.echo(context()).good());
 }
 
+TEST_CASE("A JSON Web Token goes along to the service, if it can be a bearer token (rule H10)") {
+  Front front;
+  struct {
+    int type;
+    std::string primary, handed_on;
+  } const cases[] = {
+      {5, "eyJ.eyJ-_~+/9.c2ln==", "eyJ.eyJ-_~+/9.c2ln=="},
+      {5, "a.b.c\r\nHost: evil", ""},
+      {5, "a b", ""},
+      {5, "=", ""},
+      {5, "a=b", ""},
+      {5, "", ""},
+      {1, "a.b.c", ""},
+      {2, "a.b.c", ""},
+  };
+  for (const auto& one : cases) {
+    INFO(one.type << ' ' << one.primary);
+    auto peer = RawPeer::connect(front.port);
+    const auto passcode = one.type == 2 ? "code" : "";
+    peer.send(request_with(user_identity(one.type, one.primary, passcode)));
+    REQUIRE(peer.receive_pdu().at(0) == 2);
+    dimse::Command find;
+    find.field = dimse::command_field::c_find_rq;
+    find.message_id = std::uint16_t{1};
+    peer.send(message(1, find, explicit_bytes(identifier())));
+    REQUIRE(peer.receive_message());
+    CHECK(front.services.last_caller().bearer_token == one.handed_on);
+  }
+  CHECK_FALSE(front.lines.hold("eyJ"));
+}
+
 TEST_CASE("An AE title without a character is rejected as not recognized (rule H11)") {
   dimse::ScpOptions options;
   options.any_called_ae_title = true;

@@ -135,6 +135,7 @@ TEST_CASE("all faults come at once, each with its line, section, key and what is
             "known_modalities_only, "
             "any_called_ae_title, fuzzy_matching, "
             "acse_timeout_seconds, dimse_timeout_seconds, idle_timeout_seconds, max_pdu_bytes, "
+            "users, tokens, "
             "tls_certificate, tls_private_key, tls_trusted",
             "f.ini:6: [web] no_match_status: expected 204 | 200",
             "f.ini:7: [backend ris] ae_title: missing, expected an AE title of 1 to 16 printable "
@@ -174,6 +175,10 @@ TEST_CASE("each single fault is found where it stands") {
        "f.ini:2: [dimse] tls_certificate: cannot use /nowhere.pem: No such file or directory"},
       {"[web]\ntls_certificate = /nowhere.pem\ntls_private_key = /nowhere.key\n",
        "f.ini:2: [web] tls_certificate: cannot use /nowhere.pem: No such file or directory"},
+      {"[dimse]\nusers = /nowhere\n",
+       "f.ini:2: [dimse] users: cannot use /nowhere: No such file or directory"},
+      {"[dimse]\ntokens = /nowhere\n",
+       "f.ini:2: [dimse] tokens: cannot use /nowhere: No such file or directory"},
       {"[web]\nusers = /nowhere\n",
        "f.ini:2: [web] users: cannot use /nowhere: No such file or directory"},
       {"[web]\ntokens = /nowhere\n",
