@@ -74,8 +74,11 @@ class ConfigReader {
     } else if (kind_entry != section.entries.end() && kind_entry->value == "origin-server") {
       web::UserAgentOptions agent;
       BackendConfig backend;
+      const std::size_t faults = reading_.faults.size();
       apply(section, origin_server_backend_keys(agent, backend, kind));
       check_tls(section, agent.tls, false);
+      // Of values that are faults already no more can be said.
+      if (reading_.faults.size() == faults) check_user_agent(section, agent);
       backend.options = std::move(agent);
       config().backends.insert_or_assign(section.name, std::move(backend));
     } else if (kind_entry == section.entries.end()) {
@@ -101,6 +104,15 @@ class ConfigReader {
       return false;
     }
     return true;
+  }
+
+  void check_user_agent(const IniSection& section, const web::UserAgentOptions& agent) {
+    const auto checked = web::UserAgent::check(agent);
+    if (checked) return;
+    const std::string& what = checked.fault().what;
+    const std::size_t colon = what.find(": ");
+    const std::string key = what.substr(0, colon);
+    fault(line_of(section, key), section.title(), key, what.substr(colon + 2));
   }
 
   // HTTP over TLS; a user agent without CAs of its own trusts the system's.

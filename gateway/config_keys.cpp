@@ -191,13 +191,6 @@ Key backend_name(std::string name, std::string allowed, Names& target) {
           }};
 }
 
-/// A key of later work: known, and refused rather than silently ignored.
-Key later(std::string name) {
-  return {std::move(name), "", "empty: not yet available", [](const std::string& value) {
-            return value.empty() ? std::string() : "not yet available, expected nothing here";
-          }};
-}
-
 Key delivery() {
   return choice<bool>("mpps_delivery", "direct", {{"direct", true}, {"queued", std::nullopt}},
                       [](bool) {});
@@ -388,8 +381,16 @@ Key base_uri(std::string& target) {
             web::UserAgentOptions options;
             options.base_uri = value;
             const auto checked = web::UserAgent::check(options);
-            if (!checked) return checked.fault().what;
+            if (!checked) return checked.fault().what.substr(std::string("base_uri: ").size());
             target = value;
+            return std::string();
+          }};
+}
+
+Key redirect_origins(std::vector<std::string>& target) {
+  return {"redirect_origins", "", "servers such as https://ris.example:8443, joined by commas",
+          [&target](const std::string& value) {
+            target = split_names(value);
             return std::string();
           }};
 }
@@ -398,6 +399,7 @@ Key base_uri(std::string& target) {
 
 Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& backend,
                                 std::string& kind) {
+  web::CredentialsOptions& who = agent.credentials;
   return {
       kind_key(kind),
       yes_no("verify_matches", "no", backend.verify_matches),
@@ -405,15 +407,26 @@ Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& bac
       required(base_uri(agent.base_uri)),
       choice<bool>("media_type", "json", {{"json", false}, {"xml", true}},
                    [&agent](bool xml) { agent.xml = xml; }),
-      choice<bool>("update_uri", "query", {{"query", false}, {"path", true}},
-                   [&agent](bool path) { agent.update_path = path; }),
+      choice<web::UpdateUri>("update_uri", "query",
+                             {{"query", web::UpdateUri::query},
+                              {"path", web::UpdateUri::path},
+                              {"query-then-path", web::UpdateUri::query_then_path}},
+                             [&agent](web::UpdateUri uri) { agent.update_uri = uri; }),
       integer("max_connections", "8", 1, 1000, agent.max_connections),
       seconds("connect_timeout_seconds", "5", agent.connect_timeout),
       seconds("response_timeout_seconds", "30", agent.response_timeout),
       integer("page_size", "1000", 1, 1000000, agent.page_size),
-      later("username"),
-      later("password_file"),
-      later("bearer_token_file"),
+      redirect_origins(agent.redirect_origins),
+      text("username", "", who.username),
+      secret_file("password_file", who.password),
+      text("bearer_token_file", "", who.bearer_token_file),
+      text("oauth_token_uri", "", who.oauth.token_uri),
+      text("oauth_client_id", "", who.oauth.client_id),
+      secret_file("oauth_client_secret_file", who.oauth.client_secret),
+      text("oauth_scope", "", who.oauth.scope),
+      text("oauth_tls_trusted", "", who.oauth.tls_trusted),
+      yes_no("forward_bearer_token", "no", who.forward_bearer_token),
+      yes_no("plain_text_credentials", "no", who.plain_text),
       text("tls_trusted", "", agent.tls.trusted),
       text("tls_certificate", "", agent.tls.certificate),
       text("tls_private_key", "", agent.tls.private_key),

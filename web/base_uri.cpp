@@ -62,6 +62,25 @@ Result<BaseUri> parse_authority(std::string_view authority, BaseUri uri) {
   return uri;
 }
 
+/// The target with "." and ".." in its path worked out. RFC 3986, 5.2.4.
+std::string without_dots(std::string_view target) {
+  const std::size_t end = std::min(target.find('?'), target.size());
+  const std::string_view query = target.substr(end);
+  std::string result;
+  for (std::string_view path = target.substr(0, end); !path.empty();) {
+    const std::size_t next = std::min(path.find('/', 1), path.size());
+    const std::string_view segment = path.substr(0, next);
+    path.remove_prefix(next);
+    if (segment == "/..") result.erase(std::min(result.rfind('/'), result.size()));
+    if (segment != "/." && segment != "/..") {
+      result += segment;
+    } else if (path.empty()) {
+      result += '/';
+    }
+  }
+  return result + std::string(query);
+}
+
 }  // namespace
 
 Result<BaseUri> parse_base_uri(std::string_view text) {
@@ -86,19 +105,36 @@ Result<BaseUri> parse_base_uri(std::string_view text) {
   return uri;
 }
 
-Result<std::string> resolve_redirect(const BaseUri& base, std::string_view location) {
+Result<AbsoluteUri> parse_absolute_uri(std::string_view text) {
+  const auto scheme = take_scheme(text);
+  if (!scheme) return fault("the URI must begin with http:// or https://");
+  text = text.substr(0, text.find('#'));
+  if (!is_visible(text)) return fault("the URI holds a blank or a character beyond ASCII");
+  const std::size_t end = std::min(text.find_first_of("/?"), text.size());
+  auto server = parse_authority(text.substr(0, end), *scheme);
+  if (!server) return server.fault();
+  const std::string_view target = text.substr(end);
+  return AbsoluteUri{std::move(server).value(),
+                     (target.starts_with('/') ? "" : "/") + std::string(target)};
+}
+
+Result<AbsoluteUri> resolve_redirect(const AbsoluteUri& from, std::string_view location) {
   location = location.substr(0, location.find('#'));
-  if (!is_visible(location)) return fault("the redirect leads to no URI");
-  if (location.starts_with('/') && !location.starts_with("//")) return std::string(location);
-  const auto scheme = take_scheme(location);
-  if (!scheme) return fault("the redirect leads to another scheme");
-  const std::size_t path = std::min(location.find_first_of("/?"), location.size());
-  const auto origin = parse_authority(location.substr(0, path), *scheme);
-  if (!origin || !origin.value().same_origin(base)) {
-    return fault("the redirect leads to another host");
+  if (location.empty() || !is_visible(location)) return fault("the redirect leads to no URI");
+  if (location.starts_with("//")) {
+    return parse_absolute_uri((from.server.tls ? "https:" : "http:") + std::string(location));
   }
-  const std::string_view target = location.substr(path);
-  return target.starts_with('/') ? std::string(target) : "/" + std::string(target);
+  if (location.starts_with('/')) return AbsoluteUri{from.server, without_dots(location)};
+  const std::size_t colon = location.find_first_of(":/?");
+  if (colon != std::string_view::npos && location[colon] == ':') {
+    return parse_absolute_uri(location);
+  }
+  const std::string_view path = std::string_view(from.target).substr(0, from.target.find('?'));
+  if (location.starts_with('?')) {
+    return AbsoluteUri{from.server, std::string(path) + std::string(location)};
+  }
+  const std::string_view folder = path.substr(0, path.rfind('/') + 1);
+  return AbsoluteUri{from.server, without_dots(std::string(folder) + std::string(location))};
 }
 
 }  // namespace web

@@ -15,6 +15,11 @@ struct BaseUri {
   bool tls = false;  ///< https
   std::string path;  ///< "" or "/radiology"; never ends in a slash
 
+  /// Whether it is this machine, by its name or numbers.
+  bool is_loopback() const {
+    return host == "localhost" || host == "::1" ||
+           (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
+  }
   bool same_origin(const BaseUri& other) const {
     return tls == other.tls && host == other.host && port == other.port;
   }
@@ -23,8 +28,17 @@ struct BaseUri {
 /// Fault: what is wrong, such as a scheme other than http and https.
 mapping::Result<BaseUri> parse_base_uri(std::string_view text);
 
-/// Where a redirect leads: the request target of an absolute URI on the same scheme, host and port,
-/// or of an absolute path. Fault: anything else.
-mapping::Result<std::string> resolve_redirect(const BaseUri& base, std::string_view location);
+/// A resource on a server: what a request needs besides the connection.
+struct AbsoluteUri {
+  BaseUri server;      ///< its path is empty
+  std::string target;  ///< path and query, as in a request line; "/" at least
+};
+
+/// Fault: what is wrong. A fragment is left out: it is never sent.
+mapping::Result<AbsoluteUri> parse_absolute_uri(std::string_view text);
+
+/// Where a redirect leads that came from this resource. RFC 9110, 10.2.2; RFC 3986, 5.2.
+/// Fault: location is empty, or no reference to a resource by http or https.
+mapping::Result<AbsoluteUri> resolve_redirect(const AbsoluteUri& from, std::string_view location);
 
 }  // namespace web

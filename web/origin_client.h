@@ -2,42 +2,74 @@
 // where that is safe, and what their replies mean. mapping.md, 1b to 5b.
 #pragma once
 
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
 
 #include "mapping/log.h"
 #include "mapping/outcome.h"
 #include "mapping/services.h"
+#include "web/base_uri.h"
+#include "web/credentials.h"
 #include "web/media_type.h"
 #include "web/origin_connections.h"
+#include "web/tls.h"
 
 namespace web {
+
+struct OriginClientOptions {
+  OriginConnectionsOptions connections;  ///< to the origin server, with its base
+  Model model = Model::json;             ///< what bodies are sent in and answers are asked for in
+  /// Servers beside it that a redirect may lead to. They see no credentials: no header, and no
+  /// certificate either.
+  std::vector<BaseUri> redirect_servers;
+  std::shared_ptr<const TlsContext> redirect_tls;
+};
 
 /// Safe from any thread. Targets are percent-encoded already.
 class OriginClient {
  public:
-  /// model: what bodies are sent in and answers are asked for in.
-  OriginClient(OriginConnectionsOptions options, Model model, mapping::Log log)
-      : options_(options), model_(model), log_(std::move(log)), connections_(std::move(options)) {}
+  OriginClient(OriginClientOptions options, std::unique_ptr<Credentials> credentials,
+               mapping::Log log);
 
-  const BaseUri& base() const { return options_.base; }
-  std::size_t max_response_bytes() const { return options_.max_response_bytes; }
+  const BaseUri& base() const { return options_.connections.base; }
+  std::size_t max_response_bytes() const { return options_.connections.max_response_bytes; }
 
-  OriginReply get(std::string target, const mapping::Context& context, bool cancellable);
+  /// on_head: as in OriginRequest; asked for every answer on the way, redirects included.
+  OriginReply get(std::string target, const mapping::Context& context, bool cancellable,
+                  std::function<TakeBody(const OriginReply& head)> on_head = {});
   /// Never cancelled. A 415 is answered by sending the data set in the other model, once.
   /// Fault: the data set has a value that the model cannot hold; nothing was sent.
   mapping::Result<OriginReply> post(std::string target, const mapping::DataSet& data_set,
                                     const mapping::Context& context);
 
  private:
-  OriginReply follow(OriginRequest request, const mapping::Context& context, bool cancellable);
-  OriginReply exchange(OriginRequest& request, const mapping::Context& context, bool cancellable);
+  /// One request on its way through the tries below, each of which goes through the next.
+  struct Try {
+    OriginRequest request;
+    const mapping::Context& context;
+    bool cancellable;
+    std::size_t server = 0;  ///< number: 0 = the origin server, n = the n-th of redirect_servers
+  };
+  OriginReply follow(Try now);
+  OriginReply accept_anything(Try& now);
+  OriginReply wait_while_busy(Try& now);
+  OriginReply authorized(Try& now);
+  static OriginReply without_token(const Try& now, const Authorization& authorization);
+  OriginReply exchange(Try& now);
+  std::optional<std::size_t> number_of(const BaseUri& server) const;
+  const BaseUri& server(std::size_t number) const {
+    return number == 0 ? base() : options_.redirect_servers[number - 1];
+  }
 
-  const OriginConnectionsOptions options_;
-  const Model model_;
+  const OriginClientOptions options_;
+  const std::unique_ptr<Credentials> credentials_;
   const mapping::Log log_;
-  OriginConnections connections_;
+  std::vector<std::unique_ptr<OriginConnections>> connections_;  ///< by number of server
 };
 
 /// What an exchange without a usable answer means. mapping.md, 5b.

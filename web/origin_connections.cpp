@@ -13,7 +13,10 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <utility>
+
+#include "web/gzip.h"
 
 namespace web {
 namespace {
@@ -42,6 +45,8 @@ struct Watch {
   bool closed = false;    ///< by the server
   bool cancelled = false;
   bool too_large = false;
+  bool stopped = false;         ///< no more of the body is wanted
+  std::function<bool()> ahead;  ///< called before more is read; false: stop. Null = nothing to do
   NetworkEvent event = NetworkEvent::none;  ///< why it failed
   std::string tls_fault;                    ///< … and what TLS says of it
 
@@ -129,8 +134,10 @@ class WatchedStream : public httplib::Stream {
 
   /// False at the end (event none), or if it failed.
   bool fill() {
+    // A long answer is read in few calls.
+    in_.resize(filled_ == in_.size() ? most_input : least_input);
     read_ = filled_ = 0;
-    in_.resize(in_size);
+    if (watch_.ahead && !watch_.ahead()) return false;
     while (true) {
       if (!wait_for(socket_, POLLIN, within(watch_.deadline, watch_.silence), watch_)) {
         if (watch_.event == NetworkEvent::none) watch_.event = NetworkEvent::connection_lost;
@@ -165,7 +172,7 @@ class WatchedStream : public httplib::Stream {
       watch_.received = true;
       return true;
     }
-    in_.resize(in_size);
+    in_.resize(least_input);
     if (!goes_on) {
       watch_.closed = tls_->fault().empty();
       if (!watch_.closed) watch_.event = NetworkEvent::connection_lost;
@@ -173,12 +180,12 @@ class WatchedStream : public httplib::Stream {
     return !goes_on;
   }
 
-  static constexpr std::size_t in_size = 32u << 10;
+  static constexpr std::size_t least_input = 16u << 10, most_input = 128u << 10;
   const int socket_;
   TlsSession* const tls_;
   Watch& watch_;
   std::string out_;
-  std::string in_ = std::string(in_size, '\0');
+  std::string in_;
   std::string plain_;
   std::size_t read_ = 0;
   std::size_t filled_ = 0;
@@ -243,6 +250,54 @@ int connect_to(const BaseUri& base, Clock::time_point deadline) {
   return connected;
 }
 
+/// Gathers the body of an answer, decompressed; neither form of it grows beyond max_bytes.
+class AnswerBody {
+ public:
+  AnswerBody(std::string& body, std::size_t max_bytes)
+      : body_(body), max_bytes_(max_bytes), left_(max_bytes) {}
+
+  /// Before the first byte. coding: value of Content-Encoding.
+  void begin(std::string coding) {
+    for (char& c : coding) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    if (coding == "gzip" || coding == "x-gzip") {
+      inflater_.emplace(max_bytes_);
+    } else {
+      unknown_ = !coding.empty() && coding != "identity";
+    }
+  }
+  /// False: it is too large.
+  bool add(std::string_view bytes) {
+    if (bytes.size() > left_) return false;
+    left_ -= bytes.size();
+    begun_ = begun_ || !bytes.empty();
+    if (unknown_) return true;
+    if (!inflater_) {
+      body_ += bytes;
+      return true;
+    }
+    const auto take = [this](std::string_view plain) {
+      body_ += plain;
+      return true;
+    };
+    return inflater_->add(bytes, take) != Inflater::State::too_large;
+  }
+  /// After the last byte: whether body is what the server meant. Half a gzip must never be taken
+  /// for the empty body that says "no match".
+  bool whole() const {
+    return !begun_ || (!unknown_ && (!inflater_ || inflater_->state() == Inflater::State::whole));
+  }
+
+ private:
+  std::string& body_;
+  const std::size_t max_bytes_;
+  std::size_t left_;  ///< of the bytes as they come
+  std::optional<Inflater> inflater_;
+  bool unknown_ = false;  ///< a coding that was not asked for
+  bool begun_ = false;
+};
+
+constexpr std::size_t handed_on_at = 256u << 10;  ///< bytes of a body, if not before
+
 /// One kept-alive connection. One thread at a time.
 class OriginConnection : private httplib::ClientImpl {
  public:
@@ -250,6 +305,7 @@ class OriginConnection : private httplib::ClientImpl {
       : ClientImpl(options.base.host, options.base.port), options_(options) {
     set_keep_alive(true);
     set_follow_location(false);
+    set_decompress(false);
     set_url_encode(false);  // targets are encoded already
   }
 
@@ -260,6 +316,7 @@ class OriginConnection : private httplib::ClientImpl {
   bool process_socket(const Socket& socket,
                       std::function<bool(httplib::Stream& stream)> callback) override;
   void drop_if_stale();
+  static void read_head(const httplib::Response& head, OriginReply& reply);
   static OriginReply failure(const Watch& watch);
 
   const OriginConnectionsOptions& options_;
@@ -307,7 +364,9 @@ OriginReply OriginConnection::failure(const Watch& watch) {
     // Nothing broke, and yet httplib makes no answer of what came.
     reply.event = watch.closed ? NetworkEvent::connection_lost : NetworkEvent::protocol_error;
   }
-  if (watch.cancelled) {
+  if (watch.stopped) {
+    reply.how = OriginReply::How::stopped;
+  } else if (watch.cancelled) {
     reply.how = OriginReply::How::cancelled;
   } else if (watch.too_large) {
     reply.how = OriginReply::How::too_large;
@@ -316,8 +375,22 @@ OriginReply OriginConnection::failure(const Watch& watch) {
   } else {
     reply.how = OriginReply::How::no_answer;
   }
-  reply.lost_before_answer = reply.event == NetworkEvent::connection_lost && !watch.received;
+  // Where we hung up ourselves nothing was lost, and nothing is asked again.
+  reply.lost_before_answer = reply.how != OriginReply::How::cancelled &&
+                             reply.event == NetworkEvent::connection_lost && !watch.received;
   return reply;
+}
+
+void OriginConnection::read_head(const httplib::Response& head, OriginReply& reply) {
+  reply.status = head.status;
+  reply.content_type = head.get_header_value("Content-Type");
+  reply.location = head.get_header_value("Location");
+  reply.retry_after = head.get_header_value("Retry-After");
+  reply.warnings.clear();
+  const auto warnings = head.headers.equal_range("Warning");
+  for (auto each = warnings.first; each != warnings.second; ++each) {
+    reply.warnings.push_back(each->second);
+  }
 }
 
 OriginReply OriginConnection::exchange(const OriginRequest& request, Watch& watch) {
@@ -326,28 +399,51 @@ OriginReply OriginConnection::exchange(const OriginRequest& request, Watch& watc
   httplib::Request sent;
   sent.method = request.method;
   sent.path = request.target;
-  sent.headers = {{"Accept", request.accept}, {"User-Agent", "modgate"}};
+  sent.headers = {
+      {"Accept", request.accept}, {"Accept-Encoding", "gzip"}, {"User-Agent", "modgate"}};
+  if (!request.authorization.empty()) {
+    sent.headers.emplace("Authorization", request.authorization);
+  }
   if (!request.content_type.empty()) {
     sent.headers.emplace("Content-Type", request.content_type);
     sent.body = request.body;
   }
+  constexpr int not_modified = 304;
   OriginReply reply;
+  AnswerBody body(reply.body, options_.max_response_bytes);
+  TakeBody take;
+  // The library hands on four kilobytes at a time; who takes the body gets what has come.
+  const auto hand_on = [&] {
+    if (!take || reply.body.empty()) return true;
+    watch.stopped = !take(reply.body);
+    reply.body.clear();
+    return !watch.stopped;
+  };
+  watch.ahead = hand_on;
+  sent.response_handler = [&](const httplib::Response& head) {
+    body.begin(head.get_header_value("Content-Encoding"));
+    read_head(head, reply);
+    if (request.on_head) take = request.on_head(reply);
+    return head.status != not_modified;  // the library would wait for a body
+  };
   sent.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
-    watch.too_large = reply.body.size() + size > options_.max_response_bytes;
-    if (watch.too_large || watch.look_at_cancellation()) return false;
-    reply.body.append(data, size);
-    return true;
+    watch.too_large = !body.add({data, size});
+    return !watch.too_large && (reply.body.size() < handed_on_at || hand_on());
   };
   httplib::Response received;
   auto error = httplib::Error::Success;
-  if (!send(sent, received, error)) return failure(watch);
+  const bool whole = send(sent, received, error) && hand_on();
+  watch.ahead = nullptr;
+  if (!whole && received.status != not_modified) return failure(watch);
+  read_head(received, reply);
   reply.how = OriginReply::How::answered;
-  reply.status = received.status;
-  reply.content_type = received.get_header_value("Content-Type");
-  reply.location = received.get_header_value("Location");
-  const auto warnings = received.headers.equal_range("Warning");
-  for (auto each = warnings.first; each != warnings.second; ++each) {
-    reply.warnings.push_back(each->second);
+  if (!body.whole()) {
+    reply.body.clear();
+    // Of a POST only the status counts, and of a failure, too.
+    if (request.method == "GET" && received.status >= 200 && received.status < 300) {
+      reply.how = OriginReply::How::no_answer;
+      reply.event = NetworkEvent::unreadable_answer;
+    }
   }
   return reply;
 }

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,14 +28,6 @@ struct OriginConnectionsOptions {
   std::size_t max_response_bytes = 64u << 20;
 };
 
-struct OriginRequest {
-  std::string method;
-  std::string target;
-  std::string accept;
-  std::string content_type;  ///< empty = no body
-  std::string body;
-};
-
 struct OriginReply {
   enum class How {
     answered,   ///< the whole answer is here
@@ -42,17 +35,37 @@ struct OriginReply {
     no_answer,  ///< sent, perhaps in part, and no whole answer came
     cancelled,  ///< the caller no longer wants it
     too_large,  ///< the answer is longer than max_response_bytes
+    stopped,    ///< what takes the body wants no more of it
+    no_token,   ///< there is no access token to be had at the moment: nothing was sent
   };
   How how = How::no_answer;
-  mapping::NetworkEvent event = mapping::NetworkEvent::none;  ///< for not_sent and no_answer
+  mapping::NetworkEvent event = mapping::NetworkEvent::none;  ///< for those without an answer
   std::string tls_fault;  ///< what was wrong with the handshake, for the log
   /// The connection broke before the first byte of an answer: for a GET, worth another try.
   bool lost_before_answer = false;
+  /// An earlier try of the same request was answered 429 or 503.
+  bool repeated = false;
   int status = 0;
-  std::string body;
+  std::string body;  ///< decompressed
   std::string content_type;
   std::string location;
   std::vector<std::string> warnings;  ///< values of Warning headers
+  std::string retry_after;
+};
+
+/// Takes a body as it comes, in pieces that are not kept; false: no more is wanted.
+using TakeBody = std::function<bool(std::string_view piece)>;
+
+struct OriginRequest {
+  std::string method;
+  std::string target;
+  std::string accept;
+  std::string content_type;  ///< empty = no body
+  std::string body;
+  std::string authorization{};  ///< empty = no such header. Never logged
+  /// Asked when the head of an answer is there, which the reply holds as far as it goes. What it
+  /// returns gets the body instead of the reply; null leaves it to the reply.
+  std::function<TakeBody(const OriginReply& head)> on_head{};
 };
 
 /// Safe from any thread.

@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "mapping/query.h"
+#include "mapping/status.h"
 #include "mapping/tags.h"
 #include "web/base_uri.h"
 #include "web/origin_client.h"
 #include "web/paged_search.h"
 #include "web/result_reader.h"
+#include "web/warning_header.h"
 
 namespace web {
 namespace {
@@ -56,17 +58,25 @@ bool answered(const mapping::Result<OriginReply>& reply) {
   return reply.ok() && reply.value().how == OriginReply::How::answered;
 }
 
+/// Nothing left of this gateway, so nothing can have been done.
+bool nothing_was_sent(const OriginReply& reply) {
+  return reply.how == OriginReply::How::not_sent || reply.how == OriginReply::How::no_token;
+}
+
 }  // namespace
 
 class UserAgent::Impl {
  public:
-  Impl(UserAgentOptions options, BaseUri base, std::shared_ptr<const TlsContext> tls,
-       mapping::Log log);
+  Impl(const UserAgentOptions& options, OriginClientOptions client,
+       std::unique_ptr<Credentials> credentials, const mapping::Log& log)
+      : update_uri_(options.update_uri),
+        page_size_(std::max<std::uint64_t>(options.page_size, 1)),
+        log_(log),
+        client_(std::move(client), std::move(credentials), log) {}
 
   Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                  const Context& context) {
-    const auto page_size = std::max<std::uint64_t>(options_.page_size, 1);
-    return PagedSearch(client_, search, on_match, page_size).run(context);
+    return PagedSearch(client_, search, on_match, page_size_).run(context);
   }
   Outcome create(const Uid& mpps, const DataSet& attributes, const Context& context);
   Outcome update(const Uid& mpps, const DataSet& modifications, const Context& context);
@@ -74,38 +84,48 @@ class UserAgent::Impl {
                    const Context& context, bool cancellable = true);
 
  private:
+  Outcome created(const Uid& mpps, const DataSet& attributes, const OriginReply& reply,
+                  bool repeated, const Context& context);
+  bool is_there(const Uid& mpps, const DataSet& attributes, Outcome& seen, const Context& context);
   Outcome settle_create(const Uid& mpps, const DataSet& attributes, const OriginReply& lost,
                         const Context& context);
+  mapping::Result<OriginReply> post_update(const Uid& mpps, const DataSet& modifications,
+                                           const Context& context);
+  Outcome updated(const Uid& mpps, const DataSet& modifications, const OriginReply& reply,
+                  bool repeated, const Context& context);
   Outcome settle_update(const Uid& mpps, const DataSet& modifications, const OriginReply& lost,
                         const Context& context);
   Outcome conflict_of_update(const Uid& mpps, Outcome conflict, const Context& context);
+  Outcome conflict_after_repeat(const Uid& mpps, const DataSet& modifications,
+                                const Outcome& conflict, const Context& context);
+  OriginReply get_patiently(const std::string& target, const Context& context, bool cancellable);
   std::string path(const Uid& mpps) const;
-  std::string update_target(const Uid& mpps) const;
   void note(Transaction transaction, const Context& context, std::string_view what) const;
+  void note_remarks(Transaction transaction, const OriginReply& reply,
+                    const Context& context) const;
 
-  const UserAgentOptions options_;
+  const UpdateUri update_uri_;
+  const std::uint64_t page_size_;
   const mapping::Log log_;
   OriginClient client_;
 };
-
-UserAgent::Impl::Impl(UserAgentOptions options, BaseUri base, std::shared_ptr<const TlsContext> tls,
-                      mapping::Log log)
-    : options_(std::move(options)),
-      log_(std::move(log)),
-      client_({.base = std::move(base),
-               .tls = std::move(tls),
-               .max_connections = options_.max_connections,
-               .connect_timeout = options_.connect_timeout,
-               .response_timeout = options_.response_timeout,
-               .max_response_bytes = options_.max_response_bytes},
-              options_.xml ? Model::xml : Model::json, log_) {}
 
 std::string UserAgent::Impl::path(const Uid& mpps) const {
   return client_.base().path + std::string(performed) + mpps.text();
 }
 
-std::string UserAgent::Impl::update_target(const Uid& mpps) const {
-  return path(mpps) + (options_.update_path ? "/update" : "?update");
+mapping::Result<OriginReply> UserAgent::Impl::post_update(const Uid& mpps,
+                                                          const DataSet& modifications,
+                                                          const Context& context) {
+  const std::string by_path = path(mpps) + "/update";
+  if (update_uri_ == UpdateUri::path) return client_.post(by_path, modifications, context);
+  auto reply = client_.post(path(mpps) + "?update", modifications, context);
+  const auto unknown_there = [](const mapping::Result<OriginReply>& one) {
+    return answered(one) && (one.value().status == 404 || one.value().status == 405);
+  };
+  if (update_uri_ == UpdateUri::query || !unknown_there(reply)) return reply;
+  auto other = client_.post(by_path, modifications, context);
+  return unknown_there(other) ? reply : other;
 }
 
 /// Without patient data: UIDs of steps, like those of studies, stay out of the log too.
@@ -117,6 +137,23 @@ void UserAgent::Impl::note(Transaction transaction, const Context& context,
                    names[static_cast<std::size_t>(transaction)], client_.base().host, what));
 }
 
+/// What is odd about a success, and done for all that.
+void UserAgent::Impl::note_remarks(Transaction transaction, const OriginReply& reply,
+                                   const Context& context) const {
+  if (reply.status == 202) {
+    note(transaction, context, "answered 202 Accepted, which is taken for done");
+  }
+  if (transaction == Transaction::update && reply.status == 201) {
+    note(transaction, context, "answered 201 Created: the server seems to ignore update");
+  }
+  const bool unknown_warning =
+      std::any_of(reply.warnings.begin(), reply.warnings.end(), [&](const std::string& warning) {
+        return mapping::from_warning(transaction, warning_text(warning)) == status::success;
+      });
+  // Its text may hold anything, so it is not repeated.
+  if (unknown_warning) note(transaction, context, "a Warning says something not in PS3.18");
+}
+
 // --- Create: mapping.md, 2b ---------------------------------------------------------------------
 
 Outcome UserAgent::Impl::create(const Uid& mpps, const DataSet& attributes,
@@ -124,28 +161,42 @@ Outcome UserAgent::Impl::create(const Uid& mpps, const DataSet& attributes,
   const auto posted = client_.post(path(mpps), attributes, context);
   if (!posted) return unwritable(posted.fault());
   const OriginReply& reply = posted.value();
-  if (reply.how == OriginReply::How::answered) return outcome_of(Transaction::create, reply);
-  if (reply.how == OriginReply::How::not_sent) return without_answer(Transaction::create, reply);
-  return settle_create(mpps, attributes, reply, context);
+  if (nothing_was_sent(reply)) return without_answer(Transaction::create, reply);
+  return reply.how == OriginReply::How::answered
+             ? created(mpps, attributes, reply, reply.repeated, context)
+             : settle_create(mpps, attributes, reply, context);
+}
+
+/// An answer came. repeated: to a request that was not the first of its kind.
+Outcome UserAgent::Impl::created(const Uid& mpps, const DataSet& attributes,
+                                 const OriginReply& reply, bool repeated, const Context& context) {
+  const Outcome outcome = outcome_of(Transaction::create, reply);
+  if (outcome.good()) note_remarks(Transaction::create, reply, context);
+  Outcome seen;
+  const bool ours = repeated && outcome.status == status::duplicate_sop_instance &&
+                    is_there(mpps, attributes, seen, context);
+  return ours ? Outcome::answered(status::success) : outcome;  // an earlier one arrived after all
+}
+
+/// Whether the server has the step as we created it. seen: the outcome of the Retrieve.
+bool UserAgent::Impl::is_there(const Uid& mpps, const DataSet& attributes, Outcome& seen,
+                               const Context& context) {
+  using mapping::tags::PerformedProcedureStepID;
+  using mapping::tags::PerformedProcedureStepStatus;
+  DataSet found;
+  seen = retrieve(mpps, {PerformedProcedureStepStatus, PerformedProcedureStepID}, found, context,
+                  false);
+  return seen.good() && !attributes.view().text(PerformedProcedureStepID).empty() &&
+         same(PerformedProcedureStepID, found, attributes) &&
+         same(PerformedProcedureStepStatus, found, attributes);
 }
 
 /// Sent, and no answer: a Retrieve shows whether it was done.
 Outcome UserAgent::Impl::settle_create(const Uid& mpps, const DataSet& attributes,
                                        const OriginReply& lost, const Context& context) {
   note(Transaction::create, context, "no answer came; asking whether it was done");
-  const auto is_there = [&](Outcome& seen) {
-    DataSet found;
-    seen = retrieve(
-        mpps,
-        {mapping::tags::PerformedProcedureStepStatus, mapping::tags::PerformedProcedureStepID},
-        found, context, false);
-    return seen.good() &&
-           !attributes.view().text(mapping::tags::PerformedProcedureStepID).empty() &&
-           same(mapping::tags::PerformedProcedureStepID, found, attributes) &&
-           same(mapping::tags::PerformedProcedureStepStatus, found, attributes);
-  };
   Outcome seen;
-  if (is_there(seen)) return Outcome::answered(status::success);
+  if (is_there(mpps, attributes, seen, context)) return Outcome::answered(status::success);
   const bool unknown_there =
       seen.how == Outcome::How::answered && seen.status == status::no_such_sop_instance;
   if (!unknown_there) return without_answer(Transaction::create, lost);
@@ -153,30 +204,30 @@ Outcome UserAgent::Impl::settle_create(const Uid& mpps, const DataSet& attribute
   note(Transaction::create, context, "it was not done; sending it once more");
   const auto again = client_.post(path(mpps), attributes, context);
   if (!answered(again)) return without_answer(Transaction::create, lost);
-  const Outcome outcome = outcome_of(Transaction::create, again.value());
-  // The first one arrived after all.
-  if (outcome.status == status::duplicate_sop_instance && is_there(seen)) {
-    return Outcome::answered(status::success);
-  }
-  return outcome;
+  return created(mpps, attributes, again.value(), true, context);
 }
 
 // --- Update: mapping.md, 3b ---------------------------------------------------------------------
 
 Outcome UserAgent::Impl::update(const Uid& mpps, const DataSet& modifications,
                                 const Context& context) {
-  const auto posted = client_.post(update_target(mpps), modifications, context);
+  const auto posted = post_update(mpps, modifications, context);
   if (!posted) return unwritable(posted.fault());
   const OriginReply& reply = posted.value();
-  if (reply.how == OriginReply::How::not_sent) return without_answer(Transaction::update, reply);
-  if (reply.how != OriginReply::How::answered) {
-    return settle_update(mpps, modifications, reply, context);
-  }
-  if (reply.status == 201) {
-    note(Transaction::update, context, "answered 201 Created: the server seems to ignore update");
-  }
+  if (nothing_was_sent(reply)) return without_answer(Transaction::update, reply);
+  return reply.how == OriginReply::How::answered
+             ? updated(mpps, modifications, reply, reply.repeated, context)
+             : settle_update(mpps, modifications, reply, context);
+}
+
+/// An answer came. repeated: to a request that was not the first of its kind.
+Outcome UserAgent::Impl::updated(const Uid& mpps, const DataSet& modifications,
+                                 const OriginReply& reply, bool repeated, const Context& context) {
   const Outcome outcome = outcome_of(Transaction::update, reply);
-  return reply.status == 409 ? conflict_of_update(mpps, outcome, context) : outcome;
+  if (outcome.good()) note_remarks(Transaction::update, reply, context);
+  if (reply.status != 409) return outcome;
+  return repeated ? conflict_after_repeat(mpps, modifications, outcome, context)
+                  : conflict_of_update(mpps, outcome, context);
 }
 
 /// A conflict is most often with the step's state: F.7.2-2 has words of its own for a final one.
@@ -201,11 +252,16 @@ Outcome UserAgent::Impl::settle_update(const Uid& mpps, const DataSet& modificat
 
   // Replacing twice is replacing once: sequences are set whole (rule F21).
   note(Transaction::update, context, "it was not done; sending it once more");
-  const auto again = client_.post(update_target(mpps), modifications, context);
+  const auto again = post_update(mpps, modifications, context);
   if (!answered(again)) return without_answer(Transaction::update, lost);
-  const Outcome outcome = outcome_of(Transaction::update, again.value());
-  if (again.value().status != 409) return outcome;
-  if (!retrieve(mpps, {}, found, context, false).good()) return outcome;
+  return updated(mpps, modifications, again.value(), true, context);
+}
+
+/// Perhaps it was our own earlier Update that made the step final.
+Outcome UserAgent::Impl::conflict_after_repeat(const Uid& mpps, const DataSet& modifications,
+                                               const Outcome& conflict, const Context& context) {
+  DataSet found;
+  if (!retrieve(mpps, {}, found, context, false).good()) return conflict;
   const bool ours =
       is_final(modifications.view().text(mapping::tags::PerformedProcedureStepStatus)) &&
       same(mapping::tags::PerformedProcedureStepStatus, found, modifications) &&
@@ -214,10 +270,24 @@ Outcome UserAgent::Impl::settle_update(const Uid& mpps, const DataSet& modificat
   if (ours) return Outcome::answered(status::success);
   return is_final(found.view().text(mapping::tags::PerformedProcedureStepStatus))
              ? Outcome::may_no_longer_be_updated()
-             : outcome;
+             : conflict;
 }
 
 // --- Retrieve: mapping.md, 4b -------------------------------------------------------------------
+
+/// Read-only, so a server that was not there or kept silent is asked once more.
+OriginReply UserAgent::Impl::get_patiently(const std::string& target, const Context& context,
+                                           bool cancellable) {
+  using How = OriginReply::How;
+  OriginReply reply = client_.get(target, context, cancellable);
+  const bool again =
+      (reply.how == How::not_sent && reply.event == mapping::NetworkEvent::connect_failed) ||
+      (reply.how == How::no_answer && reply.event == mapping::NetworkEvent::response_timeout);
+  if (!again) return reply;
+  OriginReply second = client_.get(target, context, cancellable);
+  // What was not sent for want of time says nothing new.
+  return second.how == How::not_sent ? reply : second;
+}
 
 Outcome UserAgent::Impl::retrieve(const Uid& mpps, const mapping::AttributeList& attributes,
                                   DataSet& found, const Context& context, bool cancellable) {
@@ -225,7 +295,7 @@ Outcome UserAgent::Impl::retrieve(const Uid& mpps, const mapping::AttributeList&
   std::erase(asked, mapping::tags::SpecificCharacterSet);
   const std::string query = mapping::write_retrieve_query(asked);
   const OriginReply reply =
-      client_.get(path(mpps) + (query.empty() ? "" : "?" + query), context, cancellable);
+      get_patiently(path(mpps) + (query.empty() ? "" : "?" + query), context, cancellable);
   if (reply.how != OriginReply::How::answered) return without_answer(Transaction::retrieve, reply);
   Outcome outcome = outcome_of(Transaction::retrieve, reply);
   if (!outcome.good()) return outcome;
@@ -246,36 +316,75 @@ Outcome UserAgent::Impl::retrieve(const Uid& mpps, const mapping::AttributeList&
   }
   if (objects.empty()) return nothing_there;
   found = std::move(objects.front());
-  const bool all_there = std::all_of(asked.begin(), asked.end(),
-                                     [&](Tag tag) { return found.view().find(tag).has_value(); });
-  if (!all_there && outcome.status == status::success) {  // F.8.2-2
+  std::erase_if(asked, [&](Tag tag) { return found.view().find(tag).has_value(); });
+  if (asked.empty()) return outcome;
+  if (outcome.status == status::success) {  // F.8.2-2
     outcome.status = status::requested_optional_attributes_not_supported;
+  } else if (outcome.status == status::requested_optional_attributes_not_supported) {
+    // The server says so itself, and which they are is seen.
+    outcome.status = status::attribute_list_error;
+    outcome.attributes = std::move(asked);
   }
   return outcome;
 }
 
 // ------------------------------------------------------------------------------------------------
 
+namespace {
+
+mapping::Result<std::vector<BaseUri>> parse_redirect_origins(const UserAgentOptions& options) {
+  std::vector<BaseUri> servers;
+  for (const std::string& origin : options.redirect_origins) {
+    auto uri = parse_base_uri(origin);
+    const bool path = uri.ok() && !uri.value().path.empty();
+    if (!uri || path) {
+      return Fault{
+          Fault::Kind::invalid_value,
+          "redirect_origins: " + (path ? "an origin must have no path" : uri.fault().what)};
+    }
+    servers.push_back(std::move(uri).value());
+  }
+  return servers;
+}
+
+}  // namespace
+
 mapping::Result<bool> UserAgent::check(const UserAgentOptions& options) {
   const auto base = parse_base_uri(options.base_uri);
-  if (!base) {
-    return Fault{base.fault().kind, "base_uri: " + base.fault().what};
-  }
-  return true;
+  if (!base) return Fault{base.fault().kind, "base_uri: " + base.fault().what};
+  const auto redirects = parse_redirect_origins(options);
+  if (!redirects) return redirects.fault();
+  return Credentials::check(options.credentials, base.value());
 }
 
 mapping::Result<std::unique_ptr<UserAgent>> UserAgent::make(UserAgentOptions options,
                                                             mapping::Log log) {
   if (const auto checked = check(options); !checked) return checked.fault();
-  BaseUri base = parse_base_uri(options.base_uri).value();
-  std::shared_ptr<const TlsContext> tls;
-  if (base.tls) {
+  OriginClientOptions client;
+  client.model = options.xml ? Model::xml : Model::json;
+  client.redirect_servers = parse_redirect_origins(options).value();
+  OriginConnectionsOptions& connections = client.connections;
+  connections.base = parse_base_uri(options.base_uri).value();
+  connections.max_connections = options.max_connections;
+  connections.connect_timeout = options.connect_timeout;
+  connections.response_timeout = options.response_timeout;
+  connections.max_response_bytes = options.max_response_bytes;
+  if (connections.base.tls) {
     auto made = TlsContext::for_client(options.tls);
     if (!made) return made.fault();
-    tls = std::move(made).value();
+    connections.tls = std::move(made).value();
   }
+  if (!client.redirect_servers.empty()) {
+    auto made = TlsContext::for_client({"", "", options.tls.trusted});
+    if (!made) return made.fault();
+    client.redirect_tls = std::move(made).value();
+  }
+  options.credentials.oauth.connect_timeout = options.connect_timeout;
+  options.credentials.oauth.response_timeout = options.response_timeout;
+  auto credentials = Credentials::make(options.credentials, connections.base, log);
+  if (!credentials) return credentials.fault();
   return std::unique_ptr<UserAgent>(new UserAgent(
-      std::make_unique<Impl>(std::move(options), std::move(base), std::move(tls), std::move(log))));
+      std::make_unique<Impl>(options, std::move(client), std::move(credentials).value(), log)));
 }
 
 UserAgent::UserAgent(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -9,31 +9,44 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "mapping/log.h"
 #include "mapping/result.h"
 #include "mapping/services.h"
+#include "web/credentials.h"
 #include "web/tls.h"
 
 namespace web {
 
+/// Where an Update is posted to. Supplement 246 says both (rule J1).
+enum class UpdateUri : std::uint8_t {
+  query,            ///< …/{uid}?update, as 15.5.1
+  path,             ///< …/{uid}/update, as B.38
+  query_then_path,  ///< the first, and where that is answered 404 or 405, the second
+};
+
 struct UserAgentOptions {
-  std::string base_uri;                              ///< http[s]://host[:port][/path]
-  TlsFiles tls;                                      ///< for https
+  std::string base_uri;  ///< http[s]://host[:port][/path]
+  TlsFiles tls;          ///< for https
+  CredentialsOptions credentials;
+  /// Servers that a redirect may lead to beside that of base_uri, without a path.
+  std::vector<std::string> redirect_origins;
   std::size_t max_connections = 8;                   ///< further callers wait for a free one
   std::chrono::milliseconds connect_timeout{5'000};  ///< DNS aside
   /// Longest silence of the server; the whole call is bounded by its deadline.
   std::chrono::milliseconds response_timeout{30'000};
   std::uint64_t page_size = 1000;  ///< matches asked for at a time
-  bool update_path = false;  ///< Update as POST …/{uid}/update instead of …/{uid}?update. rule J1
-  bool xml = false;          ///< media_type: bodies and answers in XML instead of JSON
+  UpdateUri update_uri = UpdateUri::query;
+  bool xml = false;  ///< media_type: bodies and answers in XML instead of JSON
   std::size_t max_response_bytes = 64u << 20;  ///< of one answer's body, decompressed
 };
 
 /// Safe from any thread; every call takes a connection of its own from the pool.
 class UserAgent : public mapping::WorklistService, public mapping::MppsService {
  public:
-  /// Whether make would succeed. Fault: what is wrong with which option.
+  /// Whether make would succeed, TLS files aside. Fault: "key: what is wrong", the key as in the
+  /// configuration.
   static mapping::Result<bool> check(const UserAgentOptions& options);
   /// Opens no connection yet.
   static mapping::Result<std::unique_ptr<UserAgent>> make(UserAgentOptions options,
@@ -50,7 +63,7 @@ class UserAgent : public mapping::WorklistService, public mapping::MppsService {
   /// Retrieve before the Create is repeated, once. mapping.md, 2b.
   mapping::Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
                           const mapping::Context& context) override;
-  /// POST …/{uid}?update, or …/{uid}/update. Settled likewise. mapping.md, 3b.
+  /// POST to update_uri. Settled likewise. mapping.md, 3b.
   mapping::Outcome update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
                           const mapping::Context& context) override;
   /// GET …/{uid}?includefield=…. 0x0001 if an attribute that was asked for is not in the answer.

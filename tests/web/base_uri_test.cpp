@@ -1,5 +1,7 @@
 #include "web/base_uri.h"
 
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 
 #include "web/user_agent.h"
@@ -63,17 +65,66 @@ TEST_CASE("A base URI that cannot be used is a fault that says why (rule J29)") 
   }
 }
 
-TEST_CASE("A redirect is followed on the same host and port only") {
-  const web::BaseUri base = parse_base_uri("http://ris.example:8080/a").value();
-  CHECK(resolve_redirect(base, "/b?c").value() == "/b?c");
-  CHECK(resolve_redirect(base, "http://RIS.example:8080/b?c#d").value() == "/b?c");
-  CHECK(resolve_redirect(base, "http://ris.example:8080").value() == "/");
-  CHECK(resolve_redirect(base, "http://ris.example:8080?c").value() == "/?c");
-  for (const char* elsewhere :
-       {"http://ris.example/b", "http://other:8080/b", "https://ris.example:8080/b", "//other/b",
-        "", "b", "/a b", "/a\r\nInjected: header"}) {
-    CAPTURE(elsewhere);
-    CHECK_FALSE(resolve_redirect(base, elsewhere).ok());
+TEST_CASE("An absolute URI is a server and a target") {
+  struct Row {
+    std::string text, host;
+    int port;
+    bool tls;
+    std::string target;
+  };
+  for (const Row& row : {
+           Row{"https://Login.example/realms/a/token/", "login.example", 443, true,
+               "/realms/a/token/"},
+           Row{"http://[::1]:8080?tenant=a#top", "::1", 8080, false, "/?tenant=a"},
+           Row{"http://ris.example", "ris.example", 80, false, "/"},
+       }) {
+    CAPTURE(row.text);
+    const auto uri = web::parse_absolute_uri(row.text);
+    REQUIRE(uri.ok());
+    CHECK(uri.value().server.host == row.host);
+    CHECK(uri.value().server.port == row.port);
+    CHECK(uri.value().server.tls == row.tls);
+    CHECK(uri.value().server.path.empty());
+    CHECK(uri.value().target == row.target);
+  }
+  for (const char* text : {"", "/token", "ftp://a/b", "https://", "https://user:secret@a/b",
+                           "https://a/b c", "https://a/b\r\nInjected: header", "https://a:0/b"}) {
+    CAPTURE(text);
+    CHECK_FALSE(web::parse_absolute_uri(text).ok());
+  }
+}
+
+TEST_CASE("A redirect may be any reference of RFC 3986, and leads to http and https only") {
+  const web::AbsoluteUri from =
+      web::parse_absolute_uri("http://ris.example:8080/a/b/c?d=e").value();
+  const std::pair<const char*, const char*> rows[] = {
+      {"/b?c", "http://ris.example:8080/b?c"},
+      {"http://RIS.example:8080/b?c#d", "http://ris.example:8080/b?c"},
+      {"http://ris.example:8080", "http://ris.example:8080/"},
+      {"http://ris.example:8080?c", "http://ris.example:8080/?c"},
+      {"https://other.example/x", "https://other.example:443/x"},
+      {"//other.example/x", "http://other.example:80/x"},
+      {"g", "http://ris.example:8080/a/b/g"},
+      {"g?x=/../y", "http://ris.example:8080/a/b/g?x=/../y"},
+      {"./g:h", "http://ris.example:8080/a/b/g:h"},
+      {"?x", "http://ris.example:8080/a/b/c?x"},
+      {"..", "http://ris.example:8080/a/"},
+      {"../g", "http://ris.example:8080/a/g"},
+      {"../../../g", "http://ris.example:8080/g"},
+      {"/x/./y/../z/.", "http://ris.example:8080/x/z/"},
+  };
+  for (const auto& [location, expected] : rows) {
+    CAPTURE(location);
+    const auto uri = resolve_redirect(from, location);
+    REQUIRE(uri.ok());
+    const web::BaseUri& server = uri.value().server;
+    CHECK(fmt::format("{}://{}:{}{}", server.tls ? "https" : "http", server.host, server.port,
+                      uri.value().target) == expected);
+  }
+  for (const char* nowhere : {"", "#top", "/a b", "/a\r\nInjected: header", "ftp://ris.example/b",
+                              "javascript:alert(1)", "http://", "//"}) {
+    CAPTURE(nowhere);
+    CHECK_FALSE(resolve_redirect(from, nowhere).ok());
   }
 }
 
