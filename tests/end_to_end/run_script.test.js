@@ -62,6 +62,15 @@ test('run.sh stays up until Ctrl-C, and takes its programs with it', async () =>
     const found = childrenOf(child.pid);
     return found.map(({ name }) => name).sort().join() === 'modgate,node,wlmscpfs' && found;
   });
+  // what it suggests works as it stands there
+  await child.waitFor(/^  cat /m, { stream: 'stdout' });
+  const suggested = child.stdout.split('To try:\n')[1].split('\n').filter((line) => line.startsWith('  '));
+  assert.equal(suggested.length, 6);
+  for (const line of suggested) {
+    const { code, stdout, stderr } = await house.run('bash', ['-c', line.replace('curl ', 'curl -sS --fail-with-body ')]);
+    assert.equal(code, 0, `${line}\n${stdout}${stderr}`);
+    assert.notEqual(stdout + stderr, '', line);
+  }
   child.signal('SIGINT');
   assert.deepEqual(await child.stop(), { code: 0, signal: null }, child.stdout + child.stderr);
   await until(5000, 'its programs to be gone', () => programs.every(({ pid }) => !fs.existsSync(`/proc/${pid}`)));
