@@ -103,6 +103,9 @@ export function withoutCharacterSet(dataSet) {
   );
 }
 
+/// peer.tls: as support/certificates.js gives it.
+const tlsOptions = ({ tls }) => (tls ? ['+tls', tls.key, tls.certificate, '+cf', tls.trusted] : []);
+
 /// C-FIND by findscu with an identifier file: { exitCode, statuses, status, errorComment, responses,
 /// output }. status is the final DIMSE status; undefined if none came (refused, aborted).
 export async function findscu(house, peer, identifier, { options = [], limit = 30000, read = true } = {}) {
@@ -111,7 +114,7 @@ export async function findscu(house, peer, identifier, { options = [], limit = 3
   const { code, stdout, stderr } = await house.run(
     'findscu',
     ['-d', '-W', '-X', '-od', directory, '-to', '10', '-ta', '10', '-td', '25', '-aet', peer.callingAeTitle ?? 'FINDSCU',
-      '-aec', peer.aeTitle, ...options, peer.host ?? '127.0.0.1', String(peer.port), identifier],
+      '-aec', peer.aeTitle, ...tlsOptions(peer), ...options, peer.host ?? '127.0.0.1', String(peer.port), identifier],
     { limit },
   );
   const output = stdout + stderr;
@@ -130,14 +133,15 @@ export async function findscu(house, peer, identifier, { options = [], limit = 3
 
 export async function echoscu(house, peer) {
   const { code, stdout, stderr } = await house.run('echoscu', [
-    '-to', '5', '-ta', '5', '-aec', peer.aeTitle, peer.host ?? '127.0.0.1', String(peer.port),
+    '-to', '5', '-ta', '5', '-aet', peer.callingAeTitle ?? 'ECHOSCU', '-aec', peer.aeTitle, ...tlsOptions(peer), peer.host ?? '127.0.0.1', String(peer.port),
   ]);
   return { ok: code === 0, output: stdout + stderr };
 }
 
 /// Starts wlmscpfs over worklists: { AE_TITLE: [dump text, ...] }. Returns { host, port, child }.
+/// options: more for it, as +xi.
 /// -csk: each answer keeps the character set of its file; wlmscpfs would strip it otherwise.
-export async function startWlmscpfs(house, worklists) {
+export async function startWlmscpfs(house, worklists, options = []) {
   const directory = house.newPath();
   for (const [aeTitle, dumps] of Object.entries(worklists)) {
     const folder = path.join(directory, aeTitle);
@@ -149,7 +153,7 @@ export async function startWlmscpfs(house, worklists) {
   }
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
-    const child = house.spawn('wlmscpfs', 'wlmscpfs', ['-csk', '-dhl', '-dfp', directory, String(port)]);
+    const child = house.spawn('wlmscpfs', 'wlmscpfs', ['-csk', '-dhl', ...options, '-dfp', directory, String(port)]);
     const up = await until(10000, 'wlmscpfs to listen', async () => child.ended || (await accepts(port)));
     if (up === true) return { host: '127.0.0.1', port, child, directory };
     if (attempt === 3) throw new Error(`wlmscpfs: ${child.stdout}${child.stderr}`);

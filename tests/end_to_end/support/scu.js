@@ -6,6 +6,7 @@ import { mppsRetrieve } from './mpps_scp.js';
 
 const { Client, constants, Dataset, log, requests } = dimse;
 const { SopClass } = constants;
+const pendingStatuses = [0xff00, 0xff01];
 
 log.setLevel('silent');
 
@@ -22,13 +23,20 @@ class EncodedDataset extends Dataset {
 }
 
 /// Sends the requests one after the other on one association. Resolves to their responses as
-/// { status, errorComment, errorId, sopInstanceUid, elements }; rejects if one stays unanswered.
+/// { status, errorComment, errorId, sopInstanceUid, elements, pending }; pending: the data sets of the
+/// responses before the last one. Rejects if one stays unanswered. peer.tls: as
+/// support/certificates.js gives it; peer.user: a user identity as dcmjs-dimse wants it.
 export function sendAll(peer, list, limit = 15000) {
   const client = new Client();
   const answers = list.map(() => undefined);
+  const pending = list.map(() => []);
   const ended = new Promise((resolve, reject) => {
     list.forEach((request, index) => {
       request.on('response', (response) => {
+        if (pendingStatuses.includes(response.getStatus())) {
+          pending[index].push(plain(response.getDataset().getElements()));
+          return;
+        }
         const command = response.getCommandDataset();
         answers[index] = {
           status: response.getStatus(),
@@ -36,6 +44,7 @@ export function sendAll(peer, list, limit = 15000) {
           errorId: command.getElement('ErrorID'),
           sopInstanceUid: command.getElement('AffectedSOPInstanceUID'),
           elements: response.getDataset() && plain(response.getDataset().getElements()),
+          pending: pending[index],
         };
       });
       client.addRequest(request);
@@ -48,12 +57,16 @@ export function sendAll(peer, list, limit = 15000) {
         if (context) dataset.setTransferSyntaxUid(context.getAcceptedTransferSyntaxUid());
       }
     });
-    client.on('associationRejected', (reject_) => reject(new Error(`rejected: ${JSON.stringify(reject_)}`)));
+    client.on('associationRejected', ({ result, source, reason }) =>
+      reject(Object.assign(new Error(`rejected: ${result}/${source}/${reason}`), { rejection: [result, source, reason] })));
     client.on('networkError', reject);
     client.on('closed', () =>
       answers.every(Boolean) ? resolve(answers) : reject(new Error('closed before every request was answered')));
   });
-  client.send(peer.host ?? '127.0.0.1', peer.port, peer.callingAeTitle ?? 'DCMJS', peer.aeTitle);
+  client.send(peer.host ?? '127.0.0.1', peer.port, peer.callingAeTitle ?? 'DCMJS', peer.aeTitle, {
+    ...(peer.tls && { securityOptions: { ...peer.tls.options, rejectUnauthorized: true } }),
+    ...(peer.user && { userIdentity: peer.user }),
+  });
   return within(limit, 'the responses to the SCU', ended);
 }
 
@@ -80,6 +93,14 @@ export function nSet(uid, elements, encoding) {
 export function nGet(uid, attributes) {
   const request = new requests.NGetRequest(mppsRetrieve, uid, attributes ?? []);
   if (!attributes) delete request.getCommandDataset().getElements().AttributeIdentifierList;
+  return request;
+}
+
+/// A worklist query. elements: the identifier by keyword, and no more than that: with all that
+/// createWorklistFindRequest adds, Orthanc finds nothing, asked directly.
+export function cFind(elements) {
+  const request = requests.CFindRequest.createWorklistFindRequest({});
+  request.setDataset(new Dataset(elements));
   return request;
 }
 
