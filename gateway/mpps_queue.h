@@ -48,8 +48,8 @@ struct Destination {
 
 /// What the caller decides about a message, given the step as it stands.
 struct Acceptance {
-  std::optional<mapping::Outcome> refusal;  ///< then nothing is kept
-  std::vector<Destination> destinations;
+  std::optional<mapping::Outcome> refusal{};  ///< then nothing is kept
+  std::vector<Destination> destinations{};
   /// Not to be delivered before decide() says so: another receiver is asked first.
   bool undecided = false;
 };
@@ -69,17 +69,17 @@ struct Delivery {
   MppsMessage message;
   std::uint32_t attempts = 0;  ///< before this one
   bool maybe_sent = false;     ///< an earlier attempt may have reached the receiver
-  QueueTime accepted;
+  QueueTime accepted{};
 };
 
 /// How an attempt ended.
 struct Attempt {
   enum class Result : std::uint8_t { delivered, retry, held };
   Result result = Result::retry;
-  QueueTime due;            ///< retry: not before
+  QueueTime due{};          ///< retry: not before
   bool maybe_sent = false;  ///< retry: the receiver may have it
   std::uint16_t status = 0;
-  std::string reason;  ///< for people; no patient data
+  std::string reason{};  ///< for people; no patient data
 };
 
 /// waiting: for its turn or its time; withheld: mirrors get it with a later message or not at all;
@@ -111,8 +111,8 @@ struct QueueEntry {
 };
 
 struct QueueFilter {
-  std::string receiver;                ///< empty = all
-  std::optional<DeliveryState> state;  ///< none = every open one
+  std::string receiver{};                ///< empty = all
+  std::optional<DeliveryState> state{};  ///< none = every open one
   QueueTime accepted_before = QueueTime::max();
   std::size_t limit = 1000;
 };
@@ -140,7 +140,8 @@ class QueueFailure : public std::runtime_error {
 /// * Order: of one MPPS and one receiver, a message is handed out only after all that were accepted
 ///   before it are delivered or discarded. A held one holds back those behind it.
 /// * Single delivery: a message that was handed out is handed out to nobody else until it is
-///   finished, or until the process that had it is gone; then with maybe_sent.
+///   finished, or until the process that had it is gone; then with maybe_sent. Undecided ones of a
+///   process that is gone are held: nobody knows what the one asked first has made of them.
 class MppsQueue {
  public:
   virtual ~MppsQueue() = default;
@@ -153,14 +154,12 @@ class MppsQueue {
   virtual Accepted accept(const MppsMessage& message, const Judge& judge) = 0;
   /// An undecided message may go (true), or never happened (false) and is forgotten.
   virtual void decide(MessageId id, bool happened) = 0;
-  /// Undecided ones of a process that is gone.
-  virtual std::vector<Delivery> orphans() = 0;
 
   /// The next message for this receiver that is due, or nothing.
   virtual std::optional<Delivery> take(const std::string& receiver, QueueTime now) = 0;
-  /// Says how it ended and takes the next, at the price of one.
+  /// Says how it ended; with take_next, takes the next, at the price of one.
   virtual std::optional<Delivery> finish(const Delivery& delivery, const Attempt& attempt,
-                                         QueueTime now) = 0;
+                                         QueueTime now, bool take_next) = 0;
   /// When the next of this receiver is due; nothing if none waits.
   virtual std::optional<QueueTime> next_due(const std::string& receiver) = 0;
   /// Makes what waits for its time due now: the receiver is back.

@@ -206,20 +206,22 @@ class SqliteMppsQueue::Impl {
 
  private:
   void transaction(const GroupCommit::Work& all);
+  void sync();
   void place(const std::string& mpps, MessageId id, const std::string& receiver,
              Destination::How how, QueueTime now);
-  void advance(const std::string& mpps, const std::string& receiver, QueueTime now);
+  bool advance(const std::string& mpps, const std::string& receiver, QueueTime now);
   std::string mpps_of(MessageId id);
 
   Lock lock_;
   SQLite::Database database_;
   std::list<std::pair<const char*, SQLite::Statement>> statements_;
+  bool to_be_synced_ = false;  ///< the transaction under way promises something
   GroupCommit group_;
 };
 
 std::string SqliteMppsQueue::Impl::prepare(Role role) {
   database_.exec("PRAGMA journal_mode=WAL");
-  database_.exec("PRAGMA synchronous=FULL");
+  database_.exec("PRAGMA synchronous=NORMAL");  // and sync()
   database_.exec("PRAGMA wal_autocheckpoint=2000");
   database_.exec("PRAGMA cache_size=-8000");
   const int version = database_.execAndGet("PRAGMA user_version").getInt();
@@ -242,22 +244,37 @@ std::string SqliteMppsQueue::Impl::prepare(Role role) {
   if (role == Role::visitor) return {};
   const std::string damage = database_.execAndGet("PRAGMA quick_check(1)").getString();
   if (damage != "ok") throw SQLite::Exception(damage, SQLITE_CORRUPT);
-  // What a gateway that is gone had on its way may have arrived.
-  database_.exec(
-      fmt::format("UPDATE deliveries SET state={}, maybe_sent=1 WHERE state={} AND state<=5",
-                  state::ready, state::delivering));
+  // What a gateway that is gone had on its way may have arrived, and what the machine has lost of
+  // its last moments may have been on its way.
+  Use(statement("UPDATE deliveries SET state=0, maybe_sent=1 WHERE state IN (0, 1) AND state<=5"))
+      .changes();
+  Use(statement("UPDATE deliveries SET state=2, reason=? WHERE state=5 AND state<=5"),
+      std::string("modgate stopped before the first receiver answered: retry if it has the step as "
+                  "this message makes it, discard if it has not"))
+      .changes();
   return {};
 }
 
 void SqliteMppsQueue::Impl::transaction(const GroupCommit::Work& all) {
+  to_be_synced_ = false;
   database_.exec("BEGIN IMMEDIATE");
   try {
     all();
     database_.exec("COMMIT");
+    if (to_be_synced_) sync();
   } catch (...) {
     // Some failures have undone everything already.
     if (sqlite3_get_autocommit(database_.getHandle()) == 0) database_.tryExec("ROLLBACK");
     throw;
+  }
+}
+
+void SqliteMppsQueue::Impl::sync() {
+  sqlite3_file* wal = nullptr;
+  sqlite3_file_control(database_.getHandle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+  if (wal == nullptr || wal->pMethods == nullptr ||
+      wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL) != SQLITE_OK) {
+    throw SQLite::Exception("the write-ahead log cannot be synced to the disk", SQLITE_IOERR_FSYNC);
   }
 }
 
@@ -266,21 +283,22 @@ std::string SqliteMppsQueue::Impl::mpps_of(MessageId id) {
   return find.step() ? find[0].getString() : std::string();
 }
 
-// Makes the first open one of a chain ready, unless something keeps it.
-void SqliteMppsQueue::Impl::advance(const std::string& mpps, const std::string& receiver,
+// Makes the first open one of a chain ready, unless something keeps it. True if it did.
+bool SqliteMppsQueue::Impl::advance(const std::string& mpps, const std::string& receiver,
                                     QueueTime now) {
   MessageId first = 0;
   {
     Use head(statement("SELECT message, state FROM deliveries WHERE mpps=? AND receiver=? AND "
                        "state<=5 ORDER BY message LIMIT 1"),
              mpps, receiver);
-    if (!head.step() || head[1].getInt() != state::behind) return;
+    if (!head.step() || head[1].getInt() != state::behind) return false;
     first = head[0].getInt64();
   }
   Use(statement("UPDATE deliveries SET state=0, due=?, changed=? WHERE mpps=? AND receiver=? AND "
                 "message=?"),
       now, now, mpps, receiver, first)
       .changes();
+  return true;
 }
 
 // Puts a row that is new, or was undecided, where it belongs in its chain.
@@ -320,6 +338,7 @@ MppsQueue::Accepted SqliteMppsQueue::Impl::accept(const MppsMessage& message, co
   const auto recorded = step(mpps);
   Acceptance acceptance = judge(recorded ? &*recorded : nullptr);
   if (acceptance.refusal) return {std::move(*acceptance.refusal), 0};
+  to_be_synced_ = true;
   const QueueTime now = queue_now();
   Use(statement("INSERT INTO messages(operation, mpps, attributes, caller, tx, accepted) "
                 "VALUES(?,?,?,?,?,?)"),
@@ -353,6 +372,7 @@ MppsQueue::Accepted SqliteMppsQueue::Impl::accept(const MppsMessage& message, co
 }
 
 void SqliteMppsQueue::Impl::decide(MessageId id, bool happened) {
+  to_be_synced_ = true;
   const std::string mpps = mpps_of(id);
   const QueueTime now = queue_now();
   std::vector<std::pair<std::string, Destination::How>> undecided;
@@ -427,7 +447,7 @@ void SqliteMppsQueue::Impl::finish(const Delivery& delivery, const Attempt& atte
       to, attempt.maybe_sent, attempt.due, now, static_cast<int>(attempt.status), attempt.reason,
       mpps, delivery.receiver, delivery.id)
       .changes();
-  if (to == state::delivered) advance(mpps, delivery.receiver, now);
+  if (to == state::delivered && advance(mpps, delivery.receiver, now)) to_be_synced_ = true;
 }
 
 std::optional<RecordedStep> SqliteMppsQueue::Impl::step(const std::string& mpps) {
@@ -481,9 +501,10 @@ std::vector<QueueEntry> SqliteMppsQueue::Impl::list(const QueueFilter& filter) {
 std::vector<QueueDepth> SqliteMppsQueue::Impl::depths() {
   std::vector<QueueDepth> depths;
   Use rows(
-      statement("SELECT d.receiver, COUNT(*), SUM(d.state=2), "
-                "(SELECT accepted FROM messages WHERE id=MIN(d.message)) "
-                "FROM deliveries d WHERE d.state<=5 AND d.receiver<>'' GROUP BY d.receiver"));
+      statement("SELECT receiver, open, held, (SELECT accepted FROM messages WHERE id=oldest) "
+                "FROM (SELECT receiver, COUNT(*) AS open, SUM(state=2) AS held, "
+                "MIN(message) AS oldest FROM deliveries "
+                "WHERE state<=5 AND receiver<>'' GROUP BY receiver)"));
   while (rows.step()) {
     depths.push_back({.receiver = rows[0].getString(),
                       .open = static_cast<std::size_t>(rows[1].getInt64()),
@@ -502,6 +523,7 @@ bool SqliteMppsQueue::Impl::set_open_state(MessageId id, const std::string& rece
       database_, fmt::format("UPDATE deliveries SET state=?, due=?, changed=? WHERE mpps=? AND "
                              "receiver=? AND message=? AND state IN ({})",
                              from));
+  to_be_synced_ = true;
   const bool found = Use(update, to, now, now, mpps, receiver, id).changes() > 0;
   if (found) advance(mpps, receiver, now);
   return found;
@@ -585,11 +607,11 @@ std::optional<Delivery> SqliteMppsQueue::take(const std::string& receiver, Queue
 }
 
 std::optional<Delivery> SqliteMppsQueue::finish(const Delivery& delivery, const Attempt& attempt,
-                                                QueueTime now) {
+                                                QueueTime now, bool take_next) {
   std::optional<Delivery> next;
   impl_->run([&] {
     impl_->finish(delivery, attempt, now);
-    next = impl_->take(delivery.receiver, now);
+    if (take_next) next = impl_->take(delivery.receiver, now);
   });
   return next;
 }
@@ -670,29 +692,6 @@ std::size_t SqliteMppsQueue::forget(QueueTime accepted_before) {
   std::size_t forgotten = 0;
   impl_->run([&] { forgotten = impl_->forget(accepted_before); });
   return forgotten;
-}
-
-std::vector<Delivery> SqliteMppsQueue::orphans() {
-  std::vector<Delivery> orphans;
-  impl_->run([&] {
-    Use rows(impl_->statement(
-        "SELECT d.message, d.receiver, m.operation, m.mpps, m.attributes, m.caller, m.tx, "
-        "m.accepted FROM deliveries d JOIN messages m ON m.id=d.message "
-        "WHERE d.state=5 AND d.state<=5 GROUP BY d.message ORDER BY d.message"));
-    while (rows.step()) {
-      auto mpps = Uid::parse(rows[3].getString());
-      auto attributes = DataSet::from_bytes(bytes_of(rows[4]));
-      if (!mpps || !attributes) throw QueueFailure("a message cannot be read");
-      orphans.push_back(
-          {.id = rows[0].getInt64(),
-           .receiver = rows[1].getString(),
-           .message = {operation_of(rows[2].getInt()), std::move(*mpps),
-                       std::move(attributes).value(), rows[5].getString(), rows[6].getString()},
-           .maybe_sent = true,
-           .accepted = time_of(rows[7])});
-    }
-  });
-  return orphans;
 }
 
 }  // namespace gateway

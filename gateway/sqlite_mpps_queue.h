@@ -29,10 +29,9 @@ class SqliteMppsQueue : public MppsQueue {
 
   Accepted accept(const MppsMessage& message, const Judge& judge) override;
   void decide(MessageId id, bool happened) override;
-  std::vector<Delivery> orphans() override;
   std::optional<Delivery> take(const std::string& receiver, QueueTime now) override;
-  std::optional<Delivery> finish(const Delivery& delivery, const Attempt& attempt,
-                                 QueueTime now) override;
+  std::optional<Delivery> finish(const Delivery& delivery, const Attempt& attempt, QueueTime now,
+                                 bool take_next) override;
   std::optional<QueueTime> next_due(const std::string& receiver) override;
   void make_due(const std::string& receiver, QueueTime now) override;
   bool changed_elsewhere() override;

@@ -177,6 +177,26 @@ std::optional<Outcome> check_update(DataSetView stored, DataSetView modification
   return check_final_state(apply_modifications(stored, modifications));
 }
 
+bool is_step_of(DataSetView created, DataSetView found) {
+  const auto same = [&](Tag tag) { return created.text(tag) == found.text(tag); };
+  return !created.text(tags::PerformedProcedureStepID).empty() &&
+         same(tags::PerformedProcedureStepID) && same(tags::PerformedProcedureStepStartDate) &&
+         same(tags::PerformedProcedureStepStartTime);
+}
+
+bool holds_modifications(DataSetView step, DataSetView modifications) {
+  return std::all_of(modifications.begin(), modifications.end(), [&](const Element& element) {
+    const auto found = step.find(element.tag);
+    return found && found->bytes == element.bytes;
+  });
+}
+
+bool became_final_by(DataSetView modifications, DataSetView step) {
+  const auto same = [&](Tag tag) { return modifications.text(tag) == step.text(tag); };
+  return is_final(modifications) && same(tags::PerformedProcedureStepStatus) &&
+         same(tags::PerformedProcedureStepEndDate) && same(tags::PerformedProcedureStepEndTime);
+}
+
 DataSet apply_modifications(DataSetView stored, DataSetView modifications) {
   DataSetBuilder builder;
   auto modification = modifications.begin();

@@ -28,6 +28,16 @@ std::optional<Outcome> check_update(DataSetView stored, DataSetView modification
 /// COMPLETED or DISCONTINUED.
 bool is_final(DataSetView step);
 
+/// Whether found is the step that an N-CREATE with these attributes makes, whatever became of it
+/// since: same Performed Procedure Step ID, start date and start time, which no N-SET may change.
+bool is_step_of(DataSetView created, DataSetView found);
+
+/// Whether a step is already as these modifications make it.
+bool holds_modifications(DataSetView step, DataSetView modifications);
+
+/// Whether a final step may have become so by these modifications: they end it, and alike.
+bool became_final_by(DataSetView modifications, DataSetView step);
+
 /// The stored step with the modifications in place: sequences are replaced whole (F21).
 DataSet apply_modifications(DataSetView stored, DataSetView modifications);
 

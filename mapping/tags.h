@@ -38,6 +38,8 @@ inline constexpr Tag ScheduledProcedureStepStartTime{0x0040, 0x0003};
 inline constexpr Tag ScheduledProcedureStepDescription{0x0040, 0x0007};
 inline constexpr Tag ScheduledProcedureStepID{0x0040, 0x0009};
 inline constexpr Tag ScheduledProcedureStepSequence{0x0040, 0x0100};
+inline constexpr Tag PerformedProcedureStepStartDate{0x0040, 0x0244};
+inline constexpr Tag PerformedProcedureStepStartTime{0x0040, 0x0245};
 inline constexpr Tag PerformedProcedureStepEndDate{0x0040, 0x0250};
 inline constexpr Tag PerformedProcedureStepEndTime{0x0040, 0x0251};
 inline constexpr Tag PerformedProcedureStepStatus{0x0040, 0x0252};

@@ -1,0 +1,85 @@
+// Decorators that put MPPS messages into the durable queue: for every receiver (mpps_delivery =
+// queued), or for the further ones when the first is asked at once (direct, mpps = a, b).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "gateway/mirror.h"
+#include "gateway/mpps_queue.h"
+#include "mapping/log.h"
+#include "mapping/services.h"
+
+namespace gateway {
+
+/// Where a Retrieve is answered from.
+enum class RetrieveFrom : std::uint8_t {
+  backend,   ///< the first receiver
+  gateway,   ///< what was accepted here
+  automatic  ///< the first receiver; what was accepted here where it cannot say, or not yet
+};
+
+/// What both decorators need. Referred objects outlive them.
+struct QueuedMppsOptions {
+  struct Receiver {
+    std::string name;
+    MirrorFilter filter;
+  };
+  std::vector<Receiver> receivers;  ///< queued: every one; mirrored: without the first
+  RetrieveFrom retrieve_from = RetrieveFrom::automatic;
+  /// Also refuse what cannot be judged for want of the step: N-SET of one that was never created
+  /// here (0112), attributes that its N-CREATE did not have (0105), a final state that lacks
+  /// something (0120, 0121). PS3.4, F.7.2.2.
+  bool strict = true;
+  std::function<void(const std::string& receiver)> wake;  ///< called after a message was accepted
+};
+
+/// Success means: it is on this gateway's disk. PS3.4, F.7.2; IHE RAD TF-2, 4.6 and 4.7 (Performed
+/// Procedure Step Manager). A UID that was created here is 0111, a final step 0110 with A710, a
+/// queue that cannot write 0213.
+class QueuedMpps : public mapping::MppsService {
+ public:
+  /// first: the receiver that Retrieve asks.
+  QueuedMpps(MppsQueue& queue, mapping::MppsService& first, QueuedMppsOptions options,
+             mapping::Log log);
+  mapping::Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
+                          const mapping::Context& context) override;
+  mapping::Outcome update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
+                          const mapping::Context& context) override;
+  mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
+                            mapping::DataSet& found, const mapping::Context& context) override;
+
+ private:
+  mapping::Outcome accept(const MppsMessage& message);
+
+  MppsQueue& queue_;
+  mapping::MppsService& first_;
+  const QueuedMppsOptions options_;
+  const mapping::Log log_;
+};
+
+/// The first receiver's answer is the answer. The others get what it has accepted; what they are to
+/// get is on the disk before it is asked, so that nothing is lost in between.
+class MirroredMpps : public mapping::MppsService {
+ public:
+  MirroredMpps(MppsQueue& queue, mapping::MppsService& first, QueuedMppsOptions options,
+               mapping::Log log);
+  mapping::Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
+                          const mapping::Context& context) override;
+  mapping::Outcome update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
+                          const mapping::Context& context) override;
+  mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
+                            mapping::DataSet& found, const mapping::Context& context) override;
+
+ private:
+  mapping::Outcome carry_out(const MppsMessage& message,
+                             const std::function<mapping::Outcome()>& ask_first);
+
+  MppsQueue& queue_;
+  mapping::MppsService& first_;
+  const QueuedMppsOptions options_;
+  const mapping::Log log_;
+};
+
+}  // namespace gateway

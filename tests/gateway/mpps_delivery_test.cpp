@@ -1,0 +1,252 @@
+#include "gateway/mpps_delivery.h"
+
+#include <atomic>
+#include <catch2/catch.hpp>
+
+#include "gateway/sqlite_mpps_queue.h"
+#include "tests/gateway/queue_support.h"
+
+using namespace gateway;
+using namespace queue_test;
+using mapping::NetworkEvent;
+using mapping::Outcome;
+using mapping::Transaction;
+using std::chrono::milliseconds;
+
+namespace {
+
+using Lines = std::vector<std::string>;
+
+/// A queue, receivers by name, and the delivery between them.
+struct Line {
+  Directory directory;
+  std::unique_ptr<SqliteMppsQueue> queue =
+      SqliteMppsQueue::open(directory.path(), SqliteMppsQueue::Role::gateway).value();
+  Receiver ris, pacs;
+  std::atomic<bool> ris_answers{true};
+  std::atomic<int> probes{0};
+  std::mutex mutex;
+  std::vector<std::string> logged;
+  std::unique_ptr<MppsDelivery> delivery;
+
+  explicit Line(std::size_t workers = 4) {
+    const DeliveryOptions options{.workers = workers,
+                                  .retry_first = milliseconds(2),
+                                  .retry_max = milliseconds(20),
+                                  .probe_max = milliseconds(10)};
+    delivery = std::make_unique<MppsDelivery>(
+        *queue,
+        std::vector<MppsReceiver>{{"ris", &ris,
+                                   [this](const mapping::Context&) {
+                                     ++probes;
+                                     return ris_answers.load();
+                                   }},
+                                  {"pacs", &pacs, [](const mapping::Context&) { return true; }}},
+        options, [this](mapping::LogLevel, std::string_view line) {
+          const std::lock_guard lock(mutex);
+          logged.emplace_back(line);
+        });
+  }
+  void accept(const MppsMessage& message, std::vector<std::string> names = {"ris"}) {
+    queue->accept(message, [&](const RecordedStep*) {
+      Acceptance acceptance;
+      for (const auto& name : names) {
+        acceptance.destinations.push_back({name, Destination::How::deliver});
+      }
+      return acceptance;
+    });
+    for (const auto& name : names) delivery->wake(name);
+  }
+  bool wait_until_empty() {
+    const bool empty = ris.wait([&] { return queue->list({}).empty(); });
+    for (const auto& entry : queue->list({})) {
+      UNSCOPED_INFO("left: " << entry.id << " " << entry.receiver << " " << to_string(entry.state)
+                             << " attempts " << entry.attempts << " " << entry.reason);
+    }
+    return empty;
+  }
+  bool wait_until_held() {
+    return ris.wait([&] { return !queue->list({.state = DeliveryState::held}).empty(); });
+  }
+};
+
+Outcome unreachable(Transaction transaction) {
+  return Outcome::unreachable(transaction, NetworkEvent::connect_failed, "refused");
+}
+Outcome lost(Transaction transaction) {
+  return Outcome::unknown(transaction, NetworkEvent::connection_lost, "closed");
+}
+std::string of(int number, const std::string& what) {
+  return what.substr(0, what.find(' ')) + " " + uid(number).text() +
+         (what.find(' ') == std::string::npos ? "" : what.substr(what.find(' ')));
+}
+
+}  // namespace
+
+TEST_CASE("what is accepted is brought at once, before and after the start") {
+  Line line;
+  line.accept(create_message(1));
+  line.delivery->start();
+  REQUIRE(line.wait_until_empty());
+  line.accept(update_message(1, described("a")));
+  REQUIRE(line.wait_until_empty());
+  CHECK(line.ris.log() == Lines{of(1, "create"), of(1, "update a")});
+}
+
+TEST_CASE("a receiver that is down gets everything in order on its return, the other at once") {
+  Line line;
+  std::atomic<bool> down{true};
+  line.ris_answers = false;
+  line.ris.fault = [&](Transaction transaction, int) -> std::optional<Outcome> {
+    if (down) return unreachable(transaction);
+    return std::nullopt;
+  };
+  line.delivery->start();
+  for (int step = 0; step < 20; ++step) line.accept(create_message(step), {"ris", "pacs"});
+  for (int step = 0; step < 20; ++step) {
+    line.accept(update_message(step, described("a")), {"ris", "pacs"});
+    line.accept(update_message(step, in_state("COMPLETED")), {"ris", "pacs"});
+  }
+  REQUIRE(line.pacs.wait_for_effects(60));
+  REQUIRE(line.ris.wait([&] { return line.probes > 3; }));
+  CHECK(line.ris.log().empty());
+  // One that is down is asked by its probe, not by each message again and again.
+  CHECK(line.ris.requests() <= 4);
+  down = false;
+  line.ris_answers = true;
+  REQUIRE(line.wait_until_empty());
+  for (int step = 0; step < 20; ++step) {
+    CHECK(line.ris.log_of(step) ==
+          Lines{of(step, "create"), of(step, "update a"), of(step, "update COMPLETED")});
+  }
+}
+
+TEST_CASE("busy and failing receivers are tried again without end, other steps go on") {
+  Line line;
+  std::atomic<int> refusals{25};
+  line.ris.fault = [&](Transaction transaction, int) -> std::optional<Outcome> {
+    if (transaction == Transaction::update && refusals-- > 0) {
+      return Outcome::answered(mapping::dimse_status::resource_limitation);
+    }
+    return std::nullopt;
+  };
+  line.delivery->start();
+  line.accept(create_message(1));
+  line.accept(update_message(1, described("a")));
+  line.accept(create_message(2));
+  REQUIRE(line.wait_until_empty());
+  CHECK(line.ris.log_of(1) == Lines{of(1, "create"), of(1, "update a")});
+  CHECK(line.queue->list({.state = DeliveryState::delivered}).at(1).attempts == 26);
+}
+
+TEST_CASE("a refusal is held, what comes after it waits, other steps go on") {
+  Line line;
+  std::atomic<bool> refuse{true};
+  line.ris.fault = [&](Transaction transaction, int) -> std::optional<Outcome> {
+    if (transaction == Transaction::update && refuse.exchange(false)) {
+      return Outcome::answered(mapping::dimse_status::invalid_attribute_value);
+    }
+    return std::nullopt;
+  };
+  line.delivery->start();
+  line.accept(create_message(1));
+  line.accept(update_message(1, described("a")));
+  line.accept(update_message(1, described("b")));
+  REQUIRE(line.wait_until_held());
+  line.accept(create_message(2));
+  REQUIRE(line.ris.wait_for_effects(2));
+  CHECK(line.ris.log_of(1) == Lines{of(1, "create")});
+  const auto held = line.queue->list({.state = DeliveryState::held});
+  REQUIRE(held.size() == 1);
+  CHECK(held[0].status == 0x0106);
+  // By another process, as "modgate queue retry" does: noticed without a call.
+  const auto visitor =
+      SqliteMppsQueue::open(line.directory.path(), SqliteMppsQueue::Role::visitor).value();
+  CHECK(visitor->retry(held[0].id, "ris"));
+  REQUIRE(line.wait_until_empty());
+  CHECK(line.ris.log_of(1) == Lines{of(1, "create"), of(1, "update a"), of(1, "update b")});
+}
+
+TEST_CASE("lost answers: settled before anything is repeated, nothing takes effect twice") {
+  Line line;
+  const bool asks = GENERATE(true, false);
+  line.ris.offers_retrieve = asks;
+  // Every second answer to a create or update gets lost.
+  int writes = 0;
+  line.ris.lost_answer = [&](Transaction transaction, int) -> std::optional<Outcome> {
+    if (transaction == Transaction::retrieve || ++writes % 2 == 0) return std::nullopt;
+    return lost(transaction);
+  };
+  line.delivery->start();
+  for (int step = 0; step < 10; ++step) {
+    line.accept(create_message(step));
+    line.accept(update_message(step, described("a")));
+    line.accept(update_message(step, in_state("COMPLETED")));
+  }
+  REQUIRE(line.wait_until_empty());
+  for (int step = 0; step < 10; ++step) {
+    auto effects = line.ris.log_of(step);
+    // Without N-GET an N-SET is repeated: replacing twice is replacing once.
+    if (!asks) effects.erase(std::unique(effects.begin(), effects.end()), effects.end());
+    CHECK(effects == Lines{of(step, "create"), of(step, "update a"), of(step, "update COMPLETED")});
+  }
+}
+
+TEST_CASE("a UID that somebody else's step has is held, not taken for ours") {
+  Line line;
+  line.ris.create(uid(1), created(99), {});
+  line.delivery->start();
+  line.accept(create_message(1));
+  REQUIRE(line.wait_until_held());
+  CHECK(line.queue->list({.state = DeliveryState::held}).at(0).status == 0x0111);
+}
+
+TEST_CASE("a step that the receiver has from elsewhere is done") {
+  Line line;
+  line.ris.create(uid(1), created(1), {});
+  line.delivery->start();
+  line.accept(create_message(1));
+  REQUIRE(line.wait_until_empty());
+}
+
+TEST_CASE("stopped and started again in the middle: nothing lost, nothing twice") {
+  Directory directory;
+  Receiver ris;
+  for (int round = 0; round < 10; ++round) {
+    const auto queue =
+        SqliteMppsQueue::open(directory.path(), SqliteMppsQueue::Role::gateway).value();
+    MppsDelivery delivery(*queue, {{"ris", &ris, [](const mapping::Context&) { return true; }}},
+                          {.workers = 3, .retry_first = milliseconds(1)},
+                          [](mapping::LogLevel, std::string_view) {});
+    delivery.start();
+    for (int i = 0; i < 10; ++i) {
+      const int step = round * 10 + i;
+      const auto to_ris = [](const RecordedStep*) {
+        return Acceptance{.destinations = {{"ris", Destination::How::deliver}}};
+      };
+      queue->accept(create_message(step), to_ris);
+      delivery.wake("ris");
+      queue->accept(update_message(step, described("a")), to_ris);
+    }
+  }
+  const auto queue =
+      SqliteMppsQueue::open(directory.path(), SqliteMppsQueue::Role::gateway).value();
+  MppsDelivery delivery(*queue, {{"ris", &ris, [](const mapping::Context&) { return true; }}}, {},
+                        [](mapping::LogLevel, std::string_view) {});
+  delivery.start();
+  REQUIRE(ris.wait([&] { return queue->list({}).empty(); }));
+  for (int step = 0; step < 100; ++step) {
+    CHECK(ris.log_of(step) == Lines{of(step, "create"), of(step, "update a")});
+  }
+}
+
+TEST_CASE("the log names message, receiver, status and what follows, and nothing of the patient") {
+  Line line;
+  line.ris.fault = [](Transaction, int) { return Outcome::answered(0x0106); };
+  line.delivery->start();
+  line.accept(create_message(1));
+  REQUIRE(line.wait_until_held());
+  line.delivery->stop();
+  REQUIRE_FALSE(line.logged.empty());
+  CHECK(line.logged[0].find("tx=t1 message=1 create queue->ris status=0106 held attempt=1") == 0);
+}

@@ -1,0 +1,154 @@
+#include "gateway/queued_mpps.h"
+
+#include <catch2/catch.hpp>
+
+#include "gateway/sqlite_mpps_queue.h"
+#include "mapping/tags.h"
+#include "tests/gateway/queue_support.h"
+
+using namespace gateway;
+using namespace queue_test;
+using mapping::Outcome;
+using mapping::Transaction;
+
+namespace {
+
+const mapping::Log silent = [](mapping::LogLevel, std::string_view) {};
+
+struct Queued {
+  Directory directory;
+  std::unique_ptr<SqliteMppsQueue> queue =
+      SqliteMppsQueue::open(directory.path(), SqliteMppsQueue::Role::gateway).value();
+  Receiver first;
+  std::vector<std::string> woken;
+  QueuedMppsOptions options{.receivers = {{"ris", {}}, {"pacs", {{"COMPLETED"}, {}}}},
+                            .wake = [this](const std::string& name) { woken.push_back(name); }};
+  QueuedMpps mpps() { return {*queue, first, options, silent}; }
+  MirroredMpps mirrored() {
+    options.receivers.erase(options.receivers.begin());
+    return {*queue, first, options, silent};
+  }
+  std::size_t open() { return queue->list({}).size(); }
+};
+
+}  // namespace
+
+TEST_CASE("queued: success means kept; no receiver is asked") {
+  Queued q;
+  auto mpps = q.mpps();
+  CHECK(mpps.create(uid(1), created(1), {}).status == 0x0000);
+  CHECK(mpps.update(uid(1), described("a"), {}).status == 0x0000);
+  CHECK(q.first.requests() == 0);
+  CHECK(q.queue->list({.receiver = "ris"}).size() == 2);
+  CHECK(q.queue->list({.receiver = "pacs", .state = DeliveryState::withheld}).size() == 2);
+  CHECK(q.woken == std::vector<std::string>{"ris", "pacs", "ris", "pacs"});
+}
+
+TEST_CASE("queued: the state machine of F.7.2 answers at once") {
+  Queued q;
+  auto mpps = q.mpps();
+  CHECK(mpps.update(uid(1), described("a"), {}).status == 0x0112);
+  REQUIRE(mpps.create(uid(1), created(1), {}).good());
+  CHECK(mpps.create(uid(1), created(1), {}).status == 0x0111);
+  // F19: an attribute that the N-CREATE did not hold.
+  const auto unknown =
+      mpps.update(uid(1), data_set(R"({"00400280":{"vr":"ST","Value":["comment"]}})"), {});
+  CHECK(unknown.status == 0x0105);
+  q.options.strict = false;
+  auto lenient = q.mpps();
+  CHECK(lenient.update(uid(1), in_state("COMPLETED"), {}).good());
+  const auto final = lenient.update(uid(1), described("late"), {});
+  CHECK(final.status == 0x0110);
+  CHECK(final.error_id == 0xA710);
+  // Not created here, perhaps elsewhere: the receivers say.
+  CHECK(lenient.update(uid(2), described("a"), {}).good());
+}
+
+TEST_CASE("queued: Retrieve asks the first receiver, and the record where it cannot say") {
+  Queued q;
+  mapping::DataSet found;
+  auto mpps = q.mpps();
+  REQUIRE(mpps.create(uid(1), created(1), {}).good());
+  SECTION("automatic: the receiver has not got it yet") {
+    CHECK(mpps.retrieve(uid(1), {}, found, {}).status == 0x0000);
+    CHECK(found == created(1));
+    const auto some = mpps.retrieve(
+        uid(1), {mapping::tags::Modality, mapping::tags::PerformedSeriesSequence}, found, {});
+    CHECK(some.status == 0x0001);
+    CHECK(some.attributes == std::vector<mapping::Tag>{mapping::tags::PerformedSeriesSequence});
+    CHECK(found.view().text(mapping::tags::Modality) == "CT");
+    CHECK(mpps.retrieve(uid(2), {}, found, {}).status == 0x0112);
+  }
+  SECTION("automatic: the receiver offers no N-GET, or is away") {
+    q.first.offers_retrieve = false;
+    CHECK(mpps.retrieve(uid(1), {}, found, {}).good());
+  }
+  SECTION("automatic: what the receiver says is what counts") {
+    q.first.create(uid(1), created(7), {});
+    CHECK(mpps.retrieve(uid(1), {}, found, {}).good());
+    CHECK(found == created(7));
+    q.first.fault = [](Transaction, int) { return Outcome::answered(0x0124); };
+    CHECK(mpps.retrieve(uid(1), {}, found, {}).status == 0x0124);
+  }
+  SECTION("backend") {
+    q.options.retrieve_from = RetrieveFrom::backend;
+    CHECK(q.mpps().retrieve(uid(1), {}, found, {}).status == 0x0112);
+  }
+  SECTION("gateway") {
+    q.options.retrieve_from = RetrieveFrom::gateway;
+    CHECK(q.mpps().retrieve(uid(1), {}, found, {}).good());
+    CHECK(q.first.requests() == 0);
+  }
+}
+
+TEST_CASE("mirrored: the first receiver's answer is the answer, the others get what it accepted") {
+  Queued q;
+  auto mpps = q.mirrored();
+  CHECK(mpps.create(uid(1), created(1), {}).status == 0x0000);
+  CHECK(q.first.log().size() == 1);
+  CHECK(q.queue->list({.receiver = "pacs"}).size() == 1);
+  CHECK(mpps.create(uid(1), created(1), {}).status == 0x0111);
+  CHECK(q.queue->list({.receiver = "pacs"}).size() == 1);
+  q.first.fault = [](Transaction, int) {
+    return Outcome::unreachable(Transaction::update, mapping::NetworkEvent::connect_failed, "");
+  };
+  CHECK(mpps.update(uid(1), in_state("COMPLETED"), {}).how == Outcome::How::unreachable);
+  CHECK(q.queue->list({.receiver = "pacs"}).size() == 1);
+  CHECK(q.queue->step(uid(1))->attributes == created(1));
+}
+
+TEST_CASE("a queue that cannot write is 0213, and in direct mode nothing is sent either") {
+  Queued q;
+  struct Broken : MppsQueue {
+    Accepted accept(const MppsMessage&, const Judge&) override { throw QueueFailure("disk full"); }
+    void decide(MessageId, bool) override { throw QueueFailure("disk full"); }
+    std::optional<Delivery> take(const std::string&, QueueTime) override { return {}; }
+    std::optional<Delivery> finish(const Delivery&, const Attempt&, QueueTime, bool) override {
+      return {};
+    }
+    std::optional<QueueTime> next_due(const std::string&) override { return {}; }
+    void make_due(const std::string&, QueueTime) override {}
+    bool changed_elsewhere() override { return false; }
+    std::optional<RecordedStep> step(const mapping::Uid&) override { throw QueueFailure("no"); }
+    std::vector<QueueEntry> list(const QueueFilter&) override { return {}; }
+    std::optional<MppsMessage> message(MessageId) override { return {}; }
+    std::vector<QueueDepth> depths() override { return {}; }
+    bool retry(MessageId, const std::string&) override { return false; }
+    bool discard(MessageId, const std::string&) override { return false; }
+    std::size_t forget(QueueTime) override { return 0; }
+  } broken;
+  std::string logged;
+  const mapping::Log log = [&](mapping::LogLevel, std::string_view line) { logged += line; };
+  QueuedMpps queued(broken, q.first, q.options, log);
+  const auto refused = queued.create(uid(1), created(1), {});
+  CHECK(refused.status == 0x0213);
+  CHECK(logged.find("disk full") != std::string::npos);
+  MirroredMpps mirrored(broken, q.first, q.options, log);
+  CHECK(mirrored.create(uid(1), created(1), {}).status == 0x0213);
+  CHECK(mirrored.update(uid(1), described("a"), {}).status == 0x0213);
+  CHECK(q.first.requests() == 0);
+  mapping::DataSet found;
+  q.options.retrieve_from = RetrieveFrom::gateway;
+  CHECK(QueuedMpps(broken, q.first, q.options, log).retrieve(uid(1), {}, found, {}).status ==
+        0x0213);
+}
