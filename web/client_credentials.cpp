@@ -216,8 +216,9 @@ AccessToken ClientCredentials::fetch(std::unique_lock<std::mutex>& lock, const C
     token_ = fetched.token.value;
     expiry_ = renewal_ = Time::max();  // where nothing is said: until it is refused
     if (fetched.lifetime) {
-      expiry_ = asked + *fetched.lifetime;
-      renewal_ = expiry_ - std::min<Clock::duration>(early, *fetched.lifetime / 5);
+      const Clock::duration lifetime = *fetched.lifetime;
+      expiry_ = asked + lifetime;
+      renewal_ = expiry_ - std::min<Clock::duration>(early, lifetime / 5);
     }
     return fetched.token;
   }

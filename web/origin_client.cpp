@@ -81,7 +81,7 @@ OriginClient::OriginClient(OriginClientOptions options, std::unique_ptr<Credenti
   for (const BaseUri& server : options_.redirect_servers) {
     OriginConnectionsOptions elsewhere = options_.connections;
     elsewhere.base = server;
-    elsewhere.tls = options_.redirect_tls;
+    elsewhere.tls = server.tls ? options_.redirect_tls : nullptr;
     connections_.push_back(std::make_unique<OriginConnections>(std::move(elsewhere)));
   }
 }

@@ -1,0 +1,480 @@
+// Who the user agent says it is, and to whom: against an origin server and a token endpoint that
+// play scripts.
+#include "web/credentials.h"
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "tests/web/user_agent_support.h"
+
+using namespace user_agent_test;
+
+namespace {
+
+/// A file with a secret, for as long as a test runs.
+class SecretFile {
+ public:
+  explicit SecretFile(std::string_view content) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "modgate-XXXXXX").string();
+    const int file = ::mkstemp(pattern.data());
+    REQUIRE(file >= 0);
+    ::close(file);
+    name_ = pattern;
+    write(content);
+  }
+  ~SecretFile() { std::filesystem::remove(name_); }
+  SecretFile(const SecretFile&) = delete;
+  SecretFile& operator=(const SecretFile&) = delete;
+
+  const std::string& name() const { return name_; }
+  /// Into the same file.
+  void write(std::string_view content) { std::ofstream(name_) << content; }
+  /// As careful programs do: another file under the same name.
+  void replace(std::string_view content) {
+    std::ofstream(name_ + ".new") << content;
+    std::filesystem::rename(name_ + ".new", name_);
+  }
+
+ private:
+  std::string name_;
+};
+
+/// The value of the request's Authorization header; "-" without one.
+std::string authorization(const Request& request) {
+  const std::string name = "Authorization: ";
+  const std::size_t at = request.head.find(name);
+  if (at == std::string::npos) return "-";
+  const std::size_t end = request.head.find("\r\n", at);
+  return request.head.substr(at + name.size(), end - at - name.size());
+}
+
+std::vector<std::string> authorizations(ScriptedServer& server) {
+  std::vector<std::string> values;
+  for (const Request& request : server.requests()) values.push_back(authorization(request));
+  return values;
+}
+
+ScriptedServer::Step token(const std::string& value, const std::string& more = "") {
+  return answer(200, R"({"access_token":")" + value + R"(","token_type":"Bearer")" + more + "}",
+                {{"Content-Type", "application/json;charset=UTF-8"}});
+}
+
+/// An origin server, a token endpoint, and an agent that uses both.
+struct OAuthStage {
+  OAuthStage(Script origin_script, Script token_script)
+      : origin(std::move(origin_script)), endpoint(std::move(token_script)) {
+    UserAgentOptions options = quick(origin.base_uri());
+    options.response_timeout = 2s;
+    web::ClientCredentialsOptions& oauth = options.credentials.oauth;
+    oauth.token_uri = fmt::format("http://127.0.0.1:{}/realms/ris/token?x=y", endpoint.port());
+    oauth.client_id = "mod:gate";
+    oauth.client_secret = "s3cret&\xC3\xA4";
+    oauth.scope = "worklist mpps";
+    auto made = UserAgent::make(options, lines.log());
+    REQUIRE(made.ok());
+    agent = std::move(made).value();
+  }
+  web_test::Lines lines;
+  ScriptedServer origin;
+  ScriptedServer endpoint;
+  std::unique_ptr<UserAgent> agent;
+};
+
+}  // namespace
+
+TEST_CASE("Basic credentials go with every request, and a 401 is not asked again (RFC 7617)") {
+  Stage stage({answer(204), answer(401), answer(401)}, [](UserAgentOptions& options) {
+    options.credentials.username = "modgate";
+    options.credentials.password = "p\xC3\xA4ss:word";
+  });
+  CHECK(search(*stage.agent).outcome.good());
+  CHECK(search(*stage.agent).outcome.status == status::upstream_refused_authorization);
+  CHECK(stage.agent->create(uid, data_set(in_progress), patient()).status ==
+        status::not_authorized);
+  // printf 'modgate:päss:word' | base64
+  const std::string header = "Basic bW9kZ2F0ZTpww6Rzczp3b3Jk";
+  CHECK(authorizations(stage.server) == std::vector{header, header, header});
+}
+
+TEST_CASE("Without credentials none are sent") {
+  Stage stage({answer(401)});
+  Context context = patient();
+  context.caller.bearer_token = "the.callers.own";
+  CHECK(search(*stage.agent, {}, context).outcome.status == status::upstream_refused_authorization);
+  CHECK(authorizations(stage.server) == std::vector<std::string>{"-"});
+}
+
+TEST_CASE("A bearer token is read again when its file changes, and once more after a 401") {
+  SecretFile file("one\nsecond line\n");
+  Stage stage(
+      {answer(204), answer(204), answer(204), answer(401), answer(204), answer(401)},
+      [&](UserAgentOptions& options) { options.credentials.bearer_token_file = file.name(); });
+  CHECK(search(*stage.agent).outcome.good());
+  file.replace("  two-22 \r\n");
+  CHECK(search(*stage.agent).outcome.good());
+  file.write("three");
+  CHECK(search(*stage.agent).outcome.good());
+  // A change that cannot be seen: same inode, size and times.
+  const auto time = std::filesystem::last_write_time(file.name());
+  file.write("THREE");
+  std::filesystem::last_write_time(file.name(), time);
+  CHECK(search(*stage.agent).outcome.good());
+  CHECK(search(*stage.agent).outcome.status == status::upstream_refused_authorization);
+  CHECK(authorizations(stage.server) == std::vector<std::string>{"Bearer one", "Bearer two-22",
+                                                                 "Bearer three", "Bearer three",
+                                                                 "Bearer THREE", "Bearer THREE"});
+}
+
+TEST_CASE("A token file that is gone or holds no token leaves the last one, and says so once") {
+  for (const std::string broken : {"", "\n", "two words", "\x01", "t\xC3\xB6ken"}) {
+    CAPTURE(broken);
+    SecretFile file("secret-one");
+    web_test::Lines lines;
+    ScriptedServer server({answer(204), answer(204), answer(204)});
+    UserAgentOptions options = quick(server.base_uri());
+    options.credentials.bearer_token_file = file.name();
+    auto agent = UserAgent::make(options, lines.log());
+    REQUIRE(agent.ok());
+    CHECK(search(*agent.value()).outcome.good());
+    file.replace(broken);
+    CHECK(search(*agent.value()).outcome.good());
+    std::filesystem::remove(file.name());
+    CHECK(search(*agent.value()).outcome.good());
+    const std::string header = "Bearer secret-one";
+    CHECK(authorizations(server) == std::vector{header, header, header});
+    CHECK(lines.hold("bearer_token_file: cannot use " + file.name() + ": its first line is no"));
+    CHECK(lines.hold("bearer_token_file: cannot use " + file.name() + ": No such file"));
+    CHECK_FALSE(lines.hold("secret-one"));
+    if (!broken.empty() && broken != "\n") CHECK_FALSE(lines.hold(broken));
+  }
+}
+
+TEST_CASE("OAuth 2: one token, asked for as RFC 6749, 4.4 says, serves many requests") {
+  OAuthStage stage({answer(204), answer(201), answer(204)},
+                   {token("t.1", R"(,"expires_in":3600)")});
+  CHECK(search(*stage.agent).outcome.good());
+  CHECK(stage.agent->create(uid, data_set(in_progress), patient()).good());
+  CHECK(search(*stage.agent).outcome.good());
+  CHECK(authorizations(stage.origin) ==
+        std::vector<std::string>{"Bearer t.1", "Bearer t.1", "Bearer t.1"});
+  REQUIRE(stage.endpoint.requests().size() == 1);
+  const Request asked = stage.endpoint.requests()[0];
+  CHECK(asked.method + " " + asked.target == "POST /realms/ris/token?x=y");
+  CHECK(asked.body == "grant_type=client_credentials&scope=worklist%20mpps");
+  CHECK(asked.head.find("Content-Type: application/x-www-form-urlencoded\r\n") !=
+        std::string::npos);
+  // printf 'mod%%3Agate:s3cret%%26%%C3%%A4' | base64
+  CHECK(authorization(asked) == "Basic bW9kJTNBZ2F0ZTpzM2NyZXQlMjYlQzMlQTQ=");
+}
+
+TEST_CASE("OAuth 2: a 401 is met by one fresh token and one more try, for a POST as for a GET") {
+  OAuthStage stage({answer(401), answer(204), answer(401), answer(201), answer(401), answer(401)},
+                   {token("t1"), token("t2"), token("t3"), token("t4")});
+  CHECK(search(*stage.agent).outcome.good());
+  CHECK(stage.agent->create(uid, data_set(in_progress), patient()).good());
+  CHECK(search(*stage.agent).outcome.status == status::upstream_refused_authorization);
+  CHECK(authorizations(stage.origin) == std::vector<std::string>{"Bearer t1", "Bearer t2",
+                                                                 "Bearer t2", "Bearer t3",
+                                                                 "Bearer t3", "Bearer t4"});
+  CHECK(stage.origin.requests()[3].body == in_progress);
+}
+
+TEST_CASE("OAuth 2: the same token again is not tried again") {
+  OAuthStage stage({answer(401)}, {token("t1"), token("t1")});
+  CHECK(search(*stage.agent).outcome.status == status::upstream_refused_authorization);
+  CHECK(stage.origin.requests().size() == 1);
+  CHECK(stage.endpoint.requests().size() == 2);
+}
+
+TEST_CASE("OAuth 2: a token that has expired is replaced before it is sent") {
+  for (const std::string lifetime :
+       {R"(,"expires_in":0)", R"(,"expires_in":"0")", R"(,"expires_in":-5)"}) {
+    OAuthStage stage({answer(204), answer(204)}, {token("t1", lifetime), token("t2")});
+    CHECK(search(*stage.agent).outcome.good());
+    CHECK(search(*stage.agent).outcome.good());
+    CHECK(authorizations(stage.origin) == std::vector<std::string>{"Bearer t1", "Bearer t2"});
+  }
+}
+
+TEST_CASE("OAuth 2: a token is renewed before it expires, and serves while that fails") {
+  // Two seconds are renewed after 1.6. On a machine that sleeps through the rest, once more.
+  bool in_time = false;
+  for (int attempt = 0; attempt < 5 && !in_time; ++attempt) {
+    OAuthStage stage({answer(204), answer(204), answer(204)},
+                     {token("t1", R"(,"expires_in":2)"), answer(503), token("t2")});
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK(search(*stage.agent).outcome.good());
+    std::this_thread::sleep_until(begin + 1650ms);
+    const Outcome outcome = search(*stage.agent).outcome;
+    in_time = std::chrono::steady_clock::now() - begin < 1950ms;
+    if (!in_time) continue;
+    CHECK(outcome.good());
+    CHECK(stage.endpoint.requests().size() == 2);
+    CHECK(authorizations(stage.origin) == std::vector<std::string>{"Bearer t1", "Bearer t1"});
+    std::this_thread::sleep_until(begin + 2010ms);
+    CHECK(search(*stage.agent).outcome.good());
+    CHECK(authorization(stage.origin.requests().back()) == "Bearer t2");
+  }
+  CHECK(in_time);
+}
+
+TEST_CASE("OAuth 2: many callers wait for one fetch") {
+  constexpr int callers = 8;
+  std::atomic<int> asking = 0;
+  OAuthStage stage(Script(callers, answer(204)), {[&](Peer& peer, const Request& request) {
+                     web_test::eventually([&] { return asking == callers; });
+                     std::this_thread::sleep_for(50ms);  // for the last one to come to the lock
+                     token("t1")(peer, request);
+                   }});
+  std::vector<std::thread> threads;
+  std::atomic<int> good = 0;
+  for (int i = 0; i < callers; ++i) {
+    threads.emplace_back([&] {
+      ++asking;
+      if (search(*stage.agent).outcome.good()) ++good;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(good == callers);
+  CHECK(stage.endpoint.requests().size() == 1);
+}
+
+TEST_CASE("OAuth 2: without a token nothing is sent, and why is told apart") {
+  struct Row {
+    ScriptedServer::Step step;
+    Outcome::How how;
+    std::uint16_t found, created;
+    std::string log;
+  };
+  using How = Outcome::How;
+  const auto json = [](int http, const std::string& body) {
+    return answer(http, body, {{"Content-Type", "application/json"}});
+  };
+  for (const Row& row : {
+           Row{json(400, R"({"error":"invalid_client","error_description":"s3cret"})"),
+               How::answered, 0xC006, 0x0124, "HTTP 400 invalid_client"},
+           Row{json(401, R"({"error":"<script>"})"), How::answered, 0xC006, 0x0124, "HTTP 401"},
+           Row{answer(403), How::answered, 0xC006, 0x0124, "HTTP 403"},
+           Row{answer(503), How::unreachable, 0xA700, 0x0213, "HTTP 503"},
+           Row{answer(404), How::unreachable, 0xA700, 0x0213, "HTTP 404"},
+           Row{answer(302, "", {{"Location", "/other"}}), How::unreachable, 0xA700, 0x0213,
+               "HTTP 302"},
+           Row{json(200, "junk"), How::unreachable, 0xA700, 0x0213,
+               "the answer holds no bearer token"},
+           Row{json(200, "[]"), How::unreachable, 0xA700, 0x0213,
+               "the answer holds no bearer token"},
+           Row{json(200, R"({"access_token":"a","token_type":"mac"})"), How::unreachable, 0xA700,
+               0x0213, "the answer holds no bearer token"},
+           Row{json(200, R"({"access_token":7,"token_type":"Bearer"})"), How::unreachable, 0xA700,
+               0x0213, "the answer holds no bearer token"},
+           Row{json(200, R"({"access_token":"a\r\nHost: b","token_type":"Bearer"})"),
+               How::unreachable, 0xA700, 0x0213, "the answer holds no bearer token"},
+           Row{answer(200, std::string(300'000, ' ')), How::unreachable, 0xA700, 0x0213,
+               "no answer"},
+           Row{drop, How::unreachable, 0xA700, 0x0213, "no answer"},
+       }) {
+    CAPTURE(row.log);
+    OAuthStage stage({}, {row.step, row.step, row.step, row.step});
+    const Outcome found = search(*stage.agent).outcome;
+    const Outcome created = stage.agent->create(uid, data_set(in_progress), patient());
+    CHECK(found.status == row.found);
+    CHECK(found.how == row.how);
+    CHECK(created.status == row.created);
+    CHECK(created.how == row.how);
+    CHECK(stage.origin.requests().empty());
+    CHECK(stage.lines.hold("token endpoint at 127.0.0.1: " + row.log));
+    CHECK_FALSE(stage.lines.hold("s3cret"));
+    CHECK_FALSE(stage.lines.hold("script"));
+  }
+}
+
+TEST_CASE("OAuth 2: a caller that gives up or runs out of time does not wait for the token") {
+  OAuthStage stage({answer(204)}, {say_nothing, say_nothing, token("t1")});
+  Trigger trigger(true);
+  Context context = patient();
+  context.cancellation = &trigger;
+  std::thread asking([&] {
+    CHECK(web_test::eventually([&] { return !stage.endpoint.requests().empty(); }));
+    trigger.fire();
+  });
+  CHECK(search(*stage.agent, {}, context).outcome.status == status::cancel);
+  asking.join();
+  Context hurried = patient();
+  hurried.deadline = std::chrono::steady_clock::now() + 100ms;
+  CHECK(search(*stage.agent, {}, hurried).outcome.how == Outcome::How::unreachable);
+  CHECK(search(*stage.agent).outcome.good());
+}
+
+TEST_CASE("The caller's own token is handed on where that is wanted; who has none is announced") {
+  Stage stage({answer(204), answer(204), answer(401)}, [](UserAgentOptions& options) {
+    options.credentials.username = "a";
+    options.credentials.password = "b";
+    options.credentials.forward_bearer_token = true;
+  });
+  Context context = patient();
+  context.caller.bearer_token = "eyJ.a-b_c~d+/=.x";
+  CHECK(search(*stage.agent, {}, context).outcome.good());
+  CHECK(search(*stage.agent).outcome.good());
+  CHECK(search(*stage.agent, {}, context).outcome.status == status::upstream_refused_authorization);
+  for (const std::string bad : {"a b", "a\r\nX: y", "t\xC3\xB6ken"}) {
+    context.caller.bearer_token = bad;
+    CHECK(search(*stage.agent, {}, context).outcome.status ==
+          status::upstream_refused_authorization);
+  }
+  const std::string own = "Bearer eyJ.a-b_c~d+/=.x";
+  CHECK(authorizations(stage.server) == std::vector<std::string>{own, "Basic YTpi", own});
+}
+
+TEST_CASE("After a redirect to another server no credentials are sent there, and back home again") {
+  ScriptedServer other(
+      {answer(200, list(0, 1)), [&](Peer& peer, const Request& request) {
+         const std::size_t at = request.target.find('=') + 1;
+         peer.answer(302, "",
+                     {{"Location", "http://127.0.0.1:" + request.target.substr(at) + "/home"}});
+       }});
+  const std::string there = fmt::format("http://127.0.0.1:{}", other.port());
+  Stage stage({answer(307, "", {{"Location", there + "/x"}}),
+               [&](Peer& peer, const Request& request) {
+                 const std::size_t colon = request.head.find("127.0.0.1:") + 10;
+                 const std::string port =
+                     request.head.substr(colon, request.head.find("\r\n", colon) - colon);
+                 peer.answer(302, "", {{"Location", there + "/y?port=" + port}});
+               },
+               answer(200, list(0, 2))},
+              [&](UserAgentOptions& options) {
+                options.credentials.username = "a";
+                options.credentials.password = "b";
+                options.redirect_origins = {there + "/"};
+              });
+  CHECK(search(*stage.agent).matches.size() == 1);
+  CHECK(search(*stage.agent).matches.size() == 2);
+  CHECK(authorizations(other) == std::vector<std::string>{"-", "-"});
+  CHECK(authorizations(stage.server) ==
+        std::vector<std::string>{"Basic YTpi", "Basic YTpi", "Basic YTpi"});
+}
+
+TEST_CASE("Credentials that contradict each other or would be overheard are faults by their key") {
+  struct Row {
+    std::string base;
+    std::function<void(web::CredentialsOptions&)> change;
+    std::string fault;  ///< its beginning; empty = none
+  };
+  const SecretFile file("token");
+  const auto basic = [](web::CredentialsOptions& options) {
+    options.username = "a";
+    options.password = "b";
+  };
+  const auto by_oauth = [](web::CredentialsOptions& options) {
+    options.oauth.token_uri = "https://login.example/token";
+    options.oauth.client_id = "a";
+    options.oauth.client_secret = "b";
+  };
+  const std::string tls = "https://ris.example";
+  for (const Row& row : {
+           Row{tls, [](auto&) {}, ""},
+           Row{tls, basic, ""},
+           Row{tls, by_oauth, ""},
+           Row{tls, [&](auto& options) { options.bearer_token_file = file.name(); }, ""},
+           Row{tls, [](auto& options) { options.username = "a"; },
+               "password_file: missing, expected together with username"},
+           Row{tls, [](auto& options) { options.password = "a"; },
+               "username: missing, expected together with password_file"},
+           Row{tls,
+               [](auto& options) {
+                 options.username = "a:b";
+                 options.password = "c";
+               },
+               "username: expected a name without a colon"},
+           Row{tls,
+               [&](auto& options) {
+                 basic(options);
+                 options.bearer_token_file = file.name();
+               },
+               "bearer_token_file: stands beside username, expected one kind of credentials"},
+           Row{tls,
+               [&](auto& options) {
+                 by_oauth(options);
+                 basic(options);
+               },
+               "oauth_token_uri: stands beside username, expected one kind of credentials"},
+           Row{tls, [](auto& options) { options.oauth.client_id = "a"; },
+               "oauth_token_uri: missing, expected together with oauth_client_id"},
+           Row{tls, [](auto& options) { options.oauth.scope = "a"; },
+               "oauth_token_uri: missing, expected together with oauth_scope"},
+           Row{tls,
+               [&](auto& options) {
+                 by_oauth(options);
+                 options.oauth.client_secret.clear();
+               },
+               "oauth_client_secret_file: missing, expected together with oauth_token_uri"},
+           Row{tls,
+               [&](auto& options) {
+                 by_oauth(options);
+                 options.oauth.token_uri = "login.example/token";
+               },
+               "oauth_token_uri: the URI must begin with http:// or https://"},
+           Row{tls,
+               [&](auto& options) {
+                 by_oauth(options);
+                 options.oauth.tls_trusted = "/nowhere.pem";
+               },
+               "oauth_tls_trusted: cannot use /nowhere.pem: "},
+           Row{tls,
+               [&](auto& options) {
+                 by_oauth(options);
+                 options.oauth.token_uri = "http://login.example/token";
+               },
+               "oauth_token_uri: would cross the network in plain text"},
+           Row{tls, [](auto& options) { options.bearer_token_file = "/nowhere"; },
+               "bearer_token_file: cannot use /nowhere: No such file"},
+           Row{"http://ris.example", basic, "username: would cross the network in plain text"},
+           Row{"http://127.evil.example", basic, "username: would cross the network"},
+           Row{"http://ris.example", [](auto& options) { options.forward_bearer_token = true; },
+               "forward_bearer_token: would cross the network in plain text"},
+           Row{"http://ris.example",
+               [&](auto& options) {
+                 basic(options);
+                 options.plain_text = true;
+               },
+               ""},
+           Row{"http://localhost", basic, ""},
+           Row{"http://127.0.0.2:8080", basic, ""},
+           Row{"http://[::1]", basic, ""},
+       }) {
+    CAPTURE(row.base, row.fault);
+    UserAgentOptions options;
+    options.base_uri = row.base;
+    row.change(options.credentials);
+    const auto checked = UserAgent::check(options);
+    CHECK(checked.ok() == row.fault.empty());
+    if (!checked.ok()) {
+      CAPTURE(checked.fault().what);
+      CHECK(checked.fault().what.starts_with(row.fault));
+    }
+    CHECK(UserAgent::make(options, web_test::silent()).ok() == row.fault.empty());
+  }
+}
+
+TEST_CASE("Credentials that go in plain text because they may are noted in the log") {
+  web_test::Lines lines;
+  UserAgentOptions options;
+  options.base_uri = "http://ris.example";
+  options.credentials.username = "a";
+  options.credentials.password = "b";
+  options.credentials.plain_text = true;
+  REQUIRE(UserAgent::make(options, lines.log()).ok());
+  CHECK(lines.hold("credentials for ris.example cross the network in plain text"));
+}
+
+TEST_CASE("Servers for redirects are given without a path") {
+  for (const std::string origin : {"https://ris.example/a", "ris.example", "", "ftp://a"}) {
+    CAPTURE(origin);
+    UserAgentOptions options;
+    options.base_uri = "https://ris.example";
+    options.redirect_origins = {"https://good.example", origin};
+    const auto checked = UserAgent::check(options);
+    REQUIRE_FALSE(checked.ok());
+    CHECK(checked.fault().what.starts_with("redirect_origins: "));
+  }
+}
