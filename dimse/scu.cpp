@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 
 #include "dimse/association_pool.h"
@@ -131,6 +132,7 @@ class Scu::Impl {
   LostRequest lost(Scu& scu, Outcome outcome, std::function<Outcome()> repeat,
                    const mapping::Uid& mpps, const Context& context) const;
   std::size_t associations() const { return pool_.size(); }
+  bool offers_retrieve() const { return offers_retrieve_; }
 
  private:
   using Operation = std::function<Outcome(Attempt&)>;
@@ -159,6 +161,7 @@ class Scu::Impl {
   const ScuOptions options_;
   const mapping::Log log_;
   AssociationPool pool_;
+  std::atomic<bool> offers_retrieve_{true};
 };
 
 /// Takes an association and runs the operation on it. A pooled association that the peer had left
@@ -177,6 +180,7 @@ Outcome Scu::Impl::perform(Transaction transaction, std::string_view sop_class,
            fmt::format("tx={} {}: {}", context.transaction, options_.ae_title, failure.why));
       return Outcome::unreachable(transaction, failure.event, failure.why);
     }
+    offers_retrieve_ = lease->association().context_for(uids::mpps_retrieve) != nullptr;
     const auto* presentation = lease->association().context_for(sop_class);
     if (presentation == nullptr) {
       const auto event = lease->refusal(sop_class);
@@ -489,6 +493,8 @@ Outcome Scu::echo(const Context& context) {
   request.affected_sop_class = uids::verification;
   return impl_->ask(Transaction::retrieve, uids::verification, request, nullptr, context);
 }
+
+bool Scu::offers_retrieve() const { return impl_->offers_retrieve(); }
 
 std::size_t Scu::associations() const { return impl_->associations(); }
 

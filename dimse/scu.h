@@ -64,6 +64,8 @@ class Scu : public mapping::WorklistService, public mapping::MppsService {
   /// (rule F28).
   mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
                             mapping::DataSet& found, const mapping::Context& context) override;
+  /// As the last association had it; true before the first.
+  bool offers_retrieve() const override;
 
   /// C-ECHO. PS3.7, 9.1.5.
   mapping::Outcome echo(const mapping::Context& context);

@@ -27,6 +27,7 @@ class ValidatedMpps : public mapping::MppsService {
                           const mapping::Context& context) override;
   mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
                             mapping::DataSet& found, const mapping::Context& context) override;
+  bool offers_retrieve() const override { return inner_.offers_retrieve(); }
 
  private:
   bool pass(std::string_view operation, const std::optional<mapping::Outcome>& refusal,

@@ -31,6 +31,7 @@ class LoggedMpps : public mapping::MppsService {
                           const mapping::Context& context) override;
   mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
                             mapping::DataSet& found, const mapping::Context& context) override;
+  bool offers_retrieve() const override { return inner_.offers_retrieve(); }
 
  private:
   mapping::MppsService& inner_;

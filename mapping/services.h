@@ -93,6 +93,9 @@ class MppsService {
   /// outcome is good, and may hold more than was asked for; untouched otherwise.
   virtual Outcome retrieve(const Uid& mpps, const AttributeList& attributes, DataSet& found,
                            const Context& context) = 0;
+  /// False once it is known that the peer does not offer N-GET, which is optional: capabilities
+  /// leave Retrieve out (rule C9). Whoever asks nevertheless is told so by retrieve.
+  virtual bool offers_retrieve() const { return true; }
 };
 
 /// Where a caller's transactions go. Null = not offered to this caller. Not owned: the services

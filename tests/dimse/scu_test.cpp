@@ -573,9 +573,11 @@ TEST_CASE("Refused presentation contexts are told per operation, and the associa
   Front front;
   front.offered.mpps = nullptr;
   dimse::Scu scu(options_for(front.port), {});
+  CHECK(scu.offers_retrieve());
   auto outcome = scu.create(uid("1.2.3"), mpps("IN PROGRESS"), context());
   CHECK(outcome.how == Outcome::How::unreachable);
   CHECK(outcome.event == NetworkEvent::abstract_syntax_refused);
+  CHECK_FALSE(scu.offers_retrieve());
   std::vector<std::string> found;
   CHECK(search(scu, found).good());
   CHECK(scu.associations() == 1);
