@@ -100,7 +100,24 @@ Result<std::unique_ptr<Authentication>> Authentication::make(const Authenticatio
     const auto read = made->read_tokens(files.tokens);
     if (!read) return read.fault();
   }
+  const auto taken = made->take_read_only(files.read_only_users);
+  if (!taken) return taken.fault();
   return made;
+}
+
+/// A misspelt name would leave its owner every right.
+Result<bool> Authentication::take_read_only(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const bool owns_token = std::any_of(tokens_.begin(), tokens_.end(),
+                                        [&](const auto& each) { return each.second == name; });
+    if (name.empty() || (users_.count(name) == 0 && !owns_token)) {
+      return Fault{Fault::Kind::invalid_value,
+                   fmt::format("read_only_users: {} is not named in users or tokens",
+                               name.empty() ? "an empty name" : name)};
+    }
+    read_only_.insert(name);
+  }
+  return true;
 }
 
 Result<bool> Authentication::read_users(const std::string& file) {
@@ -134,13 +151,30 @@ Result<bool> Authentication::read_tokens(const std::string& file) {
   return read;
 }
 
+namespace {
+struct HeaderParts {
+  std::string scheme;  ///< in lower case
+  std::string_view rest;
+};
+
+HeaderParts split(std::string_view authorization) {
+  const std::size_t blank = std::min(authorization.find(' '), authorization.size());
+  HeaderParts result{std::string(authorization.substr(0, blank)), authorization.substr(blank)};
+  for (char& c : result.scheme) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  result.rest.remove_prefix(std::min(result.rest.find_first_not_of(' '), result.rest.size()));
+  return result;
+}
+}  // namespace
+
+std::string bearer_token(const std::optional<std::string>& authorization) {
+  if (!authorization) return {};
+  const auto [scheme, rest] = split(*authorization);
+  return scheme == "bearer" ? std::string(rest) : std::string();
+}
+
 std::optional<std::string> Authentication::user(const std::optional<std::string>& authorization) {
   if (!authorization) return std::nullopt;
-  const std::size_t blank = std::min(authorization->find(' '), authorization->size());
-  std::string scheme = authorization->substr(0, blank);
-  for (char& c : scheme) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  std::string_view rest = std::string_view(*authorization).substr(blank);
-  rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
+  const auto [scheme, rest] = split(*authorization);
   if (scheme == "basic" && !users_.empty()) return basic(rest);
   if (scheme == "bearer" && !tokens_.empty()) return owner_of_token(rest);
   return std::nullopt;

@@ -1,12 +1,13 @@
 // Who may use a front: names with passwords against an htpasswd file, tokens against their hashes.
 // An origin server asks with the Authorization header (Basic, RFC 7617; Bearer, RFC 6750). Knows no
-// route: whoever is known may do everything.
+// route.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,7 +24,15 @@ struct AuthenticationFiles {
   /// Lines SHA256 [NAME]: the SHA-256 of a token in hexadecimal, and whose it is. Empty = no
   /// Bearer.
   std::string tokens;
+  /// Users, or owners of tokens, who may search and retrieve but change nothing.
+  std::vector<std::string> read_only_users{};
+
+  /// Whether anybody is asked who he is.
+  bool any() const { return !users.empty() || !tokens.empty(); }
 };
+
+/// The bearer token of an Authorization header; empty if it holds none.
+std::string bearer_token(const std::optional<std::string>& authorization);
 
 /// Safe from any thread.
 class Authentication {
@@ -41,6 +50,9 @@ class Authentication {
   /// Whose token it is: perhaps an empty name. Nothing: nobody's.
   std::optional<std::string> owner_of_token(std::string_view token) const;
 
+  /// Whether this user may change nothing.
+  bool is_read_only(const std::string& name) const { return read_only_.count(name) > 0; }
+
   /// What WWW-Authenticate asks for, one header each.
   std::vector<std::string> challenges() const;
 
@@ -49,10 +61,13 @@ class Authentication {
   std::optional<std::string> basic(std::string_view credentials);
   mapping::Result<bool> read_users(const std::string& file);
   mapping::Result<bool> read_tokens(const std::string& file);
+  mapping::Result<bool> take_read_only(const std::vector<std::string>& names);
 
   // Constant after make.
   std::map<std::string, std::string> users_;                 ///< hashes by name
   std::vector<std::pair<std::string, std::string>> tokens_;  ///< digests with names
+
+  std::set<std::string> read_only_;
 
   std::mutex mutex_;
   std::map<std::string, std::string> proven_;  ///< digests of right credentials; guarded by mutex_

@@ -36,8 +36,9 @@ struct ConnectionFrontOptions {
 
 /// What goes along with a request to the handler.
 struct RequestContext {
-  std::string peer_address;                        ///< numeric
-  std::string user;                                ///< the handler's own: who was recognised
+  std::string peer_address;  ///< numeric
+  std::string user;          ///< the handler's own: who was recognised
+  bool read_only = false;    ///< the handler's own: that user may change nothing
   std::chrono::steady_clock::time_point received;  ///< when the request was whole
   bool close = false;  ///< the connection ends after the answer, which has to say so
   mapping::Cancellation* cancellation = nullptr;  ///< the client went away, or this server stops

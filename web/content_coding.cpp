@@ -27,13 +27,6 @@ Body compress(Body&& body) {
   return compressed;
 }
 
-Answer refusal(int status, std::string detail) {
-  Problem report;
-  report.status = status;
-  report.detail = std::move(detail);
-  return to_answer(report);
-}
-
 /// Nothing, or only "identity", is no coding.
 std::string coding_of(const RawRequest& request) {
   std::string coding = request.header("content-encoding").value_or("");
@@ -57,7 +50,7 @@ bool is_coded(const RawRequest& request) { return !coding_of(request).empty(); }
 std::variant<std::string, Answer> decode_body(const RawRequest& request, std::size_t max_bytes) {
   const std::string coding = coding_of(request);
   if (coding != "gzip" && coding != "x-gzip") {
-    Answer answer = refusal(415, "The Content-Encoding of the body is not supported; gzip is");
+    Answer answer = to_answer(415, "The Content-Encoding of the body is not supported; gzip is");
     answer.headers.emplace_back("Accept-Encoding", "gzip");  // RFC 9110, 15.5.16
     return answer;
   }
@@ -69,12 +62,13 @@ std::variant<std::string, Answer> decode_body(const RawRequest& request, std::si
   });
   if (state == Inflater::State::whole) return plain;
   if (state == Inflater::State::too_large) {
-    return refusal(413, fmt::format("The body, decompressed, is larger than {} bytes, the limit of "
-                                    "this server",
-                                    max_bytes));
+    return to_answer(413,
+                     fmt::format("The body, decompressed, is larger than {} bytes, the limit of "
+                                 "this server",
+                                 max_bytes));
   }
-  return refusal(400, state == Inflater::State::more ? "The gzip body ends too early"
-                                                     : "The body is not in gzip, or damaged");
+  return to_answer(400, state == Inflater::State::more ? "The gzip body ends too early"
+                                                       : "The body is not in gzip, or damaged");
 }
 
 }  // namespace web

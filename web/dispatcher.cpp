@@ -93,6 +93,13 @@ Answer to_answer(const Problem& problem) {
   return answer;
 }
 
+Answer to_answer(int status, std::string_view detail) {
+  Problem problem;
+  problem.status = status;
+  problem.detail = detail;
+  return to_answer(problem);
+}
+
 RawResponse to_raw_response(const Refusal& refusal) {
   Problem problem;
   problem.status = refusal.status;

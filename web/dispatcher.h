@@ -29,6 +29,8 @@ struct Answer {
 
 /// Not to be stored by any cache: answers hold patient data, problems are of the moment.
 Answer to_answer(const Problem& problem);
+/// A problem report of one sentence.
+Answer to_answer(int status, std::string_view detail);
 /// The same as bytes, for requests that never became one. Says Connection: close.
 RawResponse to_raw_response(const Refusal& refusal);
 

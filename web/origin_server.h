@@ -20,12 +20,13 @@
 namespace web {
 
 struct OriginServerOptions {
-  std::string bind = "0.0.0.0";        ///< numeric IPv4 or IPv6 address
-  std::uint16_t port = 8081;           ///< 0 = any free one
-  std::string base_path = "/";         ///< absolute path in front of the resources
-  TlsFiles tls;                        ///< with a certificate: the port speaks TLS only
-  AuthenticationFiles authentication;  ///< without files everybody is served
-  std::size_t max_connections = 256;   ///< further ones get 503 and are closed
+  std::string bind = "0.0.0.0";                   ///< numeric IPv4 or IPv6 address
+  std::uint16_t port = 8081;                      ///< 0 = any free one
+  std::string base_path = "/";                    ///< absolute path in front of the resources
+  TlsFiles tls;                                   ///< with a certificate: the port speaks TLS only
+  AuthenticationFiles authentication;             ///< without files everybody is served
+  std::size_t max_connections = 256;              ///< further ones get 503 and are closed
+  std::size_t max_connections_per_address = 128;  ///< the same of one peer; 0 = no limit
   std::size_t max_body_bytes = 4u << 20;
   std::size_t max_response_bytes = 64u << 20;  ///< a longer Search result is 413
   std::uint64_t count_cap = 1000;  ///< after a full page: further matches counted for the Warning

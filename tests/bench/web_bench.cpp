@@ -81,6 +81,7 @@ int serve_ours() {
   options.bind = "127.0.0.1";
   options.port = 0;
   options.max_connections = 2000;
+  options.max_connections_per_address = 0;
   options.max_response_bytes = 1u << 30;
   options.idle_timeout = std::chrono::minutes(10);
   web::OriginServer server(

@@ -165,3 +165,92 @@ TEST_CASE("Without credentials there is 401 with a challenge, and no service is 
   CHECK(worklist.last_context().caller.name == "ct1");
   CHECK_FALSE(lines.hold("secret"));
 }
+
+TEST_CASE("A user who may only read is 403 for Create and Update, whatever he sends") {
+  const File users("anna:" + bcrypt("secret \xC3\xA4:x") + "\n");
+  const File tokens("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b ct1\n");
+  web_test::MemoryWorklist worklist;
+  worklist.matches.push_back(web_test::scheduled_step(1));
+  web_test::MemoryMpps steps;
+  steps.store("1.2.3", web_test::data_set(R"({"00400252":{"vr":"CS","Value":["IN PROGRESS"]}})"));
+  web::OriginServerOptions options;
+  options.bind = "127.0.0.1";
+  options.port = 0;
+  options.authentication = {users.path, tokens.path, {"anna"}};
+  web::OriginServer server(
+      options,
+      [&](const mapping::Caller&) {
+        return mapping::Services{&worklist, &steps};
+      },
+      web_test::silent());
+  const auto port = server.start();
+  REQUIRE(port.ok());
+  const std::string target = "/modality-performed-procedure-steps/1.2.3";
+  const std::string body = R"({"00400254":{"vr":"LO","Value":["Head"]}})";
+  const std::string reader = "Authorization: Basic " + anna + "\r\n";
+  const std::string writer = "Authorization: Bearer secret\r\n";
+  const std::string json = "application/dicom+json";
+  for (const std::string& request :
+       {web_test::post(target, body, json, reader),
+        web_test::post(target + "?update", body, json, reader),
+        web_test::post(target + "/update", body, json, reader),
+        web_test::post(target + "9", body, json, reader), web_test::post(target, "{", json, reader),
+        web_test::post(target, body, "text/plain", reader)}) {
+    CAPTURE(request);
+    const Response refused = ask(port.value(), request);
+    CHECK(refused.status == 403);
+    CHECK(refused.header("content-type") == "application/problem+json");
+    CHECK(refused.body.find("search and retrieve") != std::string::npos);
+    CHECK(refused.header("www-authenticate") == "-");
+  }
+  CHECK(ask(port.value(), get(sps, reader)).status == 200);
+  CHECK(ask(port.value(), get(target, reader)).status == 200);
+  CHECK(ask(port.value(), get(target, reader)).body.find("Head") == std::string::npos);
+  const std::string describe = "OPTIONS / HTTP/1.1\r\nHost: h\r\n";
+  const std::string for_reader = ask(port.value(), describe + reader + "\r\n").body;
+  CHECK(for_reader.find("\"GET\"") != std::string::npos);
+  CHECK(for_reader.find("\"POST\"") == std::string::npos);
+  CHECK(ask(port.value(), describe + writer + "\r\n").body.find("\"POST\"") != std::string::npos);
+  CHECK(ask(port.value(), web_test::post(target + "?update", body, json, writer)).status == 200);
+  CHECK(ask(port.value(), web_test::post(target + "9", body, json, writer)).status == 201);
+}
+
+TEST_CASE("A name that nobody has cannot be that of a user who may only read") {
+  const File users("anna:" + bcrypt("x") + "\n");
+  const File tokens("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b ct1\n");
+  CHECK(Authentication::make({users.path, tokens.path, {"anna", "ct1"}}).ok());
+  for (const std::vector<std::string>& names :
+       {std::vector<std::string>{"Anna"}, {"anna", "ct2"}, {""}}) {
+    const auto made = Authentication::make({users.path, tokens.path, names});
+    REQUIRE_FALSE(made.ok());
+    CHECK(made.fault().what.starts_with("read_only_users: "));
+    CHECK(made.fault().what.ends_with(" is not named in users or tokens"));
+  }
+  CHECK_FALSE(Authentication::make({"", "", {"anna"}}).ok());
+}
+
+TEST_CASE("The services get the bearer token that came with a request, to hand it on") {
+  web_test::MemoryWorklist worklist;
+  web::OriginServerOptions options;
+  options.bind = "127.0.0.1";
+  options.port = 0;
+  web::OriginServer server(
+      options,
+      [&](const mapping::Caller&) {
+        return mapping::Services{&worklist, nullptr};
+      },
+      web_test::silent());
+  const auto port = server.start();
+  REQUIRE(port.ok());
+  struct Row {
+    std::string header;
+    std::string token;
+  };
+  for (const Row& row :
+       {Row{"Authorization: Bearer a.b.c\r\n", "a.b.c"}, Row{"Authorization: bearer  x\r\n", "x"},
+        Row{"Authorization: Basic " + anna + "\r\n", ""}, Row{"", ""}}) {
+    CAPTURE(row.header);
+    CHECK(ask(port.value(), get(sps, row.header)).status == 204);
+    CHECK(worklist.last_context().caller.bearer_token == row.token);
+  }
+}

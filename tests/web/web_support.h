@@ -163,7 +163,9 @@ class MemoryMpps : public mapping::MppsService {
   /// Takes the place of the answer where it is set.
   std::function<mapping::Outcome(const mapping::Context&)> instead;
   mapping::Outcome good;  ///< the outcome where all went well
+  std::atomic<bool> retrievable = true;
 
+  bool offers_retrieve() const override { return retrievable; }
   mapping::Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
                           const mapping::Context& context) override;
   mapping::Outcome update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
