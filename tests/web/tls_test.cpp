@@ -1,14 +1,15 @@
 // TLS against OpenSSL's own client, curl and our user agent: which versions, suites and
-// certificates are accepted. The certificates are made by the openssl program for each run.
+// certificates are accepted.
 #include "web/tls.h"
 
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
+#include <memory>
+#include <set>
+#include <sstream>
 
+#include "tests/web/certificates.h"
 #include "tests/web/web_support.h"
 #include "web/origin_server.h"
 #include "web/user_agent.h"
@@ -16,85 +17,19 @@
 using mapping::NetworkEvent;
 using mapping::Outcome;
 using web::TlsFiles;
+using web_test::Certificates;
+using web_test::certificates;
+using web_test::Run;
+using web_test::run;
 
 namespace {
 
 const std::string sps = "/modality-scheduled-procedure-steps";
 
-struct Run {
-  int code = -1;
-  std::string output;  ///< both streams
-};
-
-Run run(const std::string& command) {
-  Run result;
-  std::FILE* pipe = ::popen(("{ " + command + " ; } 2>&1").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  char buffer[4096];
-  while (const std::size_t got = std::fread(buffer, 1, sizeof buffer, pipe)) {
-    result.output.append(buffer, got);
-  }
-  result.code = ::pclose(pipe);
-  return result;
-}
-
-/// Two CAs, and certificates of the first for localhost: a good, an expired and another host's.
-class Certificates {
- public:
-  Certificates() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "modgate-tls-XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    directory_ = pattern;
-    for (const char* ca : {"ca", "other_ca"}) {
-      make(fmt::format(
-          "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
-          "-subj /CN={0} -keyout {0}.key -out {0}.pem",
-          ca));
-    }
-    sign("good", "ca", "-days 2", "DNS:localhost,IP:127.0.0.1");
-    sign("expired", "ca", "-days -1", "DNS:localhost,IP:127.0.0.1");
-    sign("wrong_host", "ca", "-days 2", "DNS:elsewhere.example");
-    sign("stranger", "other_ca", "-days 2", "DNS:localhost,IP:127.0.0.1");
-  }
-  ~Certificates() { std::filesystem::remove_all(directory_); }
-  Certificates(const Certificates&) = delete;
-  Certificates& operator=(const Certificates&) = delete;
-
-  std::string file(const std::string& name) const { return directory_ + "/" + name; }
-  TlsFiles files(const std::string& name, const std::string& trusted = "") const {
-    return {file(name + ".pem"), file(name + ".key"),
-            trusted.empty() ? "" : file(trusted + ".pem")};
-  }
-
- private:
-  void make(const std::string& command) {
-    const Run made = run("cd " + directory_ + " && " + command);
-    INFO(made.output);
-    REQUIRE(made.code == 0);
-  }
-  void sign(const std::string& name, const std::string& ca, const std::string& days,
-            const std::string& names) {
-    make(fmt::format(
-        "openssl req -new -newkey rsa:2048 -nodes -subj /CN={0} -keyout {0}.key -out {0}.csr && "
-        "echo subjectAltName={3} >{0}.ext && openssl x509 -req -in {0}.csr -CA {1}.pem -CAkey "
-        "{1}.key "
-        "-CAcreateserial {2} -extfile {0}.ext -out {0}.pem",
-        name, ca, days, names));
-  }
-
-  std::string directory_;
-};
-
-const Certificates& certificates() {
-  static const Certificates made;
-  return made;
-}
-
 struct Site {
-  explicit Site(TlsFiles files)
+  explicit Site(TlsFiles files, web::OriginServerOptions options = {})
       : server(
             [&] {
-              web::OriginServerOptions options;
               options.bind = "127.0.0.1";
               options.port = 0;
               options.workers = 2;
@@ -149,27 +84,104 @@ std::pair<Outcome, int> search(std::uint16_t port, TlsFiles files, const mapping
 
 }  // namespace
 
-TEST_CASE("TLS 1.2 and 1.3 with the suites of BCP 195 are spoken, and nothing else") {
-  const Site site(certificates().files("good"));
-  for (const char* accepted :
-       {"-tls1_3", "-tls1_2", "-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384",
-        "-tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256",
-        "-tls1_2 -cipher ECDHE-RSA-AES128-GCM-SHA256",
-        "-tls1_2 -cipher ECDHE-RSA-AES256-GCM-SHA384",
-        "-tls1_2 -cipher ECDHE-RSA-CHACHA20-POLY1305", "-alpn http/1.1", "-alpn h2,http/1.1"}) {
+TEST_CASE("Of all versions, TLS 1.2 and 1.3 are spoken, and the log says who came with another") {
+  Site site(certificates().files("good"));
+  const std::string old = " -cipher ALL:@SECLEVEL=0";
+  for (const std::string accepted : {"-tls1_3", "-tls1_2", "-alpn http/1.1", "-alpn h2,http/1.1",
+                                     "-tls1_2 -alpn http/1.1", "-servername localhost"}) {
     CAPTURE(accepted);
     CHECK(served(site.s_client(accepted)));
   }
-  for (const char* refused :
-       {"-tls1_1 -cipher DEFAULT@SECLEVEL=0", "-tls1 -cipher DEFAULT@SECLEVEL=0",
-        "-tls1_2 -cipher AES128-GCM-SHA256", "-tls1_2 -cipher AES256-SHA",
-        "-tls1_2 -cipher ECDHE-RSA-AES128-SHA", "-tls1_2 -cipher ECDHE-RSA-AES256-SHA384",
-        "-tls1_2 -cipher DHE-RSA-AES128-GCM-SHA256", "-tls1_2 -cipher aNULL@SECLEVEL=0",
-        "-tls1_2 -cipher PSK", "-tls1_3 -ciphersuites TLS_AES_128_CCM_SHA256"}) {
+  for (const std::string refused : {"-tls1_1", "-tls1"}) {
     CAPTURE(refused);
-    CHECK_FALSE(served(site.s_client(refused)));
+    const Run answer = site.s_client(refused + old);
+    CHECK_FALSE(served(answer));
+    CHECK(answer.output.find("alert protocol version") != std::string::npos);
     CHECK(served(site.s_client("")));
   }
+  CHECK(site.lines.hold("TLS: unsupported protocol"));
+  // Neither a renegotiation nor compression.
+  const Run asked = site.s_client("-tls1_2");
+  CHECK(asked.output.find("Compression: NONE") != std::string::npos);
+}
+
+TEST_CASE("Of all suites that OpenSSL knows, those of BCP 195 are spoken and no other") {
+  const std::set<std::string> of_rsa{"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384",
+                                     "ECDHE-RSA-CHACHA20-POLY1305"};
+  const std::set<std::string> of_curves{"ECDHE-ECDSA-AES128-GCM-SHA256",
+                                        "ECDHE-ECDSA-AES256-GCM-SHA384",
+                                        "ECDHE-ECDSA-CHACHA20-POLY1305"};
+  const auto names = [](const std::string& arguments) {
+    std::istringstream list(run("openssl ciphers " + arguments + " | tr : '\\n'").output);
+    std::vector<std::string> result;
+    for (std::string name; list >> name;) result.push_back(name);
+    return result;
+  };
+  Site with_rsa(certificates().files("good"));
+  Site with_curve(certificates().files("elliptic"));
+  const auto suites = names("-s -tls1_2 ALL:COMPLEMENTOFALL:@SECLEVEL=0");
+  REQUIRE(suites.size() > 40);
+  std::set<std::string> spoken_with_rsa;
+  std::set<std::string> spoken_with_curve;
+  for (const std::string& suite : suites) {
+    const std::string only = "-tls1_2 -psk 00 -cipher " + suite + ":@SECLEVEL=0";
+    if (served(with_rsa.s_client(only))) spoken_with_rsa.insert(suite);
+    // What needs an RSA key of the server is refused for that already.
+    if (suite.find("RSA") != std::string::npos && suite.find("ECDSA") == std::string::npos)
+      continue;
+    if (served(with_curve.s_client(only))) spoken_with_curve.insert(suite);
+  }
+  CHECK(spoken_with_rsa == of_rsa);
+  CHECK(spoken_with_curve == of_curves);
+  CHECK(with_rsa.lines.hold("TLS: no shared cipher"));
+  const std::set<std::string> of_1_3{"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                     "TLS_CHACHA20_POLY1305_SHA256"};
+  for (const std::string suite :
+       {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
+        "TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256"}) {
+    CAPTURE(suite);
+    CHECK(served(with_rsa.s_client("-tls1_3 -ciphersuites " + suite)) == (of_1_3.count(suite) > 0));
+  }
+}
+
+TEST_CASE("A renegotiation that a client asks for is not done") {
+  Site site(certificates().files("good"));
+  // R at the start of a line asks for one.
+  const Run asked =
+      run(fmt::format("(sleep 0.3; echo R; sleep 0.3) | openssl s_client -tls1_2 -connect "
+                      "127.0.0.1:{} -CAfile {}",
+                      site.port, certificates().file("ca.pem")));
+  CHECK(asked.output.find("RENEGOTIATING") != std::string::npos);
+  CHECK(asked.output.find("no renegotiation") != std::string::npos);
+  CHECK(served(site.s_client("")));
+}
+
+TEST_CASE(
+    "Over the limit of connections a TLS client is told 503 in TLS, and a silent one let go") {
+  web::OriginServerOptions options;
+  options.max_connections = 1;
+  Site site(certificates().files("good"), options);
+  const web_test::Client first(site.port);
+  const Run told = site.s_client("");
+  CHECK(told.output.find("HTTP/1.1 503 Service Unavailable") != std::string::npos);
+  CHECK(told.output.find("Retry-After: 5") != std::string::npos);
+  CHECK(told.output.find("Verification: OK") != std::string::npos);
+  web_test::Client silent(site.port);
+  CHECK(silent.closed());
+  web_test::Client slow(site.port);
+  CHECK(web_test::eventually([&] { return !slow.send("\x16"); }));
+}
+
+TEST_CASE("Nobody over the limit keeps another one from being told so, however many come") {
+  web::OriginServerOptions options;
+  options.max_connections = 1;
+  Site site(certificates().files("good"), options);
+  const web_test::Client first(site.port);
+  std::vector<std::unique_ptr<web_test::Client>> silent;
+  for (int i = 0; i < 100; ++i) silent.push_back(std::make_unique<web_test::Client>(site.port));
+  CHECK(web_test::eventually(
+      [&] { return site.s_client("").output.find("HTTP/1.1 503") != std::string::npos; }));
+  for (const auto& client : silent) CHECK(client->closed());
 }
 
 TEST_CASE("curl, which checks the certificate, is served over TLS; plain HTTP is not") {
@@ -244,10 +256,12 @@ TEST_CASE(
       search(site.port, certificates().files("good", "ca"), web_test::silent());
   CHECK(shown.status == mapping::dimse_status::success);
   CHECK(matches == 3);
+  web_test::Lines lines;
   const auto [hidden, none] =
-      search(site.port, {"", "", certificates().file("ca.pem")}, web_test::silent());
+      search(site.port, {"", "", certificates().file("ca.pem")}, lines.log());
   CHECK_FALSE(hidden.good());
   CHECK(none == 0);
+  CHECK(lines.hold("certificate required"));
 }
 
 TEST_CASE("A server that speaks no TLS is unreachable by https, in time") {
