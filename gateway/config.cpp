@@ -26,6 +26,10 @@ class ConfigReader {
 
  private:
   Config& config() { return reading_.config; }
+  // Where there is one.
+  StepStoreOptions& store() {
+    return std::get<StepStoreOptions>(config().backends.at(store_).options);
+  }
 
   void fault(int line, std::string section, std::string key, std::string what) {
     reading_.faults.push_back({line, std::move(section), std::move(key), std::move(what)});
@@ -81,8 +85,17 @@ class ConfigReader {
       if (reading_.faults.size() == faults) check_user_agent(section, agent);
       backend.options = std::move(agent);
       config().backends.insert_or_assign(section.name, std::move(backend));
+    } else if (kind_entry != section.entries.end() && kind_entry->value == "store") {
+      StepStoreOptions store;
+      apply(section, store_backend_keys(store, kind));
+      if (!store_.empty()) {
+        fault(kind_entry->line, section.title(), "kind",
+              fmt::format("expected one store at most, [backend {}] is one already", store_));
+      }
+      store_ = section.name;
+      config().backends.insert_or_assign(section.name, BackendConfig{std::move(store)});
     } else if (kind_entry == section.entries.end()) {
-      fault(section.line, section.title(), "kind", "missing, expected scp | origin-server");
+      fault(section.line, section.title(), "kind", "missing, expected scp | origin-server | store");
     } else {  // without its kind no other key can be judged
       fault(kind_entry->line, section.title(), "kind", kind_key(kind).apply(kind_entry->value));
     }
@@ -215,11 +228,17 @@ class ConfigReader {
   void check_references() {
     for (const ConfigFault& reference : references_) {
       for (const std::string& name : split_names(reference.what)) {
-        if (name.empty() || backend_names_.count(name) != 0) continue;
-        fault(reference.line, reference.section, reference.key,
-              fmt::format("there is no [backend {}]", name));
+        if (name.empty()) continue;
+        if (backend_names_.count(name) == 0) {
+          fault(reference.line, reference.section, reference.key,
+                fmt::format("there is no [backend {}]", name));
+        } else if (name == store_ && reference.key == "worklist" && store().worklist_dir.empty()) {
+          fault(reference.line, reference.section, reference.key,
+                fmt::format("expected worklist_dir in [backend {}]", name));
+        }
       }
     }
+    if (!store_.empty()) store().state_dir = state_dir_;
     if (config().dimse) {
       config().dimse->options.modalities = modalities_;
     } else if (!modalities_.empty()) {
@@ -231,6 +250,7 @@ class ConfigReader {
   std::string state_dir_;
   std::vector<dimse::Modality> modalities_;
   std::set<std::string> backend_names_;
+  std::string store_;                    // the backend of this kind; empty = none
   std::vector<ConfigFault> references_;  // what: the names
 };
 
@@ -258,6 +278,7 @@ std::vector<ConfigKey> config_keys() {
   Config::WebFront web_front;
   dimse::ScuOptions scu;
   web::UserAgentOptions agent;
+  StepStoreOptions store;
   BackendConfig backend;
   dimse::Modality modality;
   ModalityRoute route;
@@ -267,6 +288,7 @@ std::vector<ConfigKey> config_keys() {
       {"web", web_keys(web_front)},
       {"backend kind=scp", scp_backend_keys(scu, backend, word)},
       {"backend kind=origin-server", origin_server_backend_keys(agent, backend, word)},
+      {"backend kind=store", store_backend_keys(store, word)},
       {"modality", modality_keys(modality, route)},
   };
   std::vector<ConfigKey> rows;

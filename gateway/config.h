@@ -14,6 +14,7 @@
 #include "dimse/scu.h"
 #include "gateway/ini_file.h"
 #include "gateway/mpps_validation.h"
+#include "gateway/step_store.h"
 #include "mapping/log.h"
 #include "web/origin_server.h"
 #include "web/user_agent.h"
@@ -26,11 +27,12 @@ enum class LogFormat { text, json };
 struct Route {
   std::vector<std::string> worklist;
   std::vector<std::string> mpps;
+  bool worklist_partial = false;  ///< answered although one of several worklists failed
 };
 
 /// One [backend …].
 struct BackendConfig {
-  std::variant<dimse::ScuOptions, web::UserAgentOptions> options;
+  std::variant<dimse::ScuOptions, web::UserAgentOptions, StepStoreOptions> options;
   bool verify_matches = false;     ///< VerifiedWorklist
   bool combined_date_time = true;  ///< VerifiedWorklist::Options
 };

@@ -191,6 +191,22 @@ Key backend_name(std::string name, std::string allowed, Names& target) {
           }};
 }
 
+template <class Names>
+Key worklists(std::string otherwise, Names& target) {
+  return {"worklist", "",
+          "the names of one or more [backend …], joined by commas; " + std::move(otherwise),
+          [&target](const std::string& value) {
+            std::vector<std::string> names = split_names(value);
+            const std::set<std::string> different(names.begin(), names.end());
+            if (different.count("") != 0 || different.size() != names.size()) {
+              return std::string(
+                  "expected the name of a [backend …] section between commas, each once");
+            }
+            target = std::move(names);
+            return std::string();
+          }};
+}
+
 Key delivery() {
   return choice<bool>("mpps_delivery", "direct", {{"direct", true}, {"queued", std::nullopt}},
                       [](bool) {});
@@ -257,8 +273,8 @@ Keys dimse_keys(Config::DimseFront& front) {
       ae_title("ae_title", "MODGATE", scp.ae_title),
       text("bind", "0.0.0.0", scp.bind),
       port("port", "11112", scp.port, true),
-      backend_name("worklist", "the name of a [backend …]; empty = not offered",
-                   front.route.worklist),
+      worklists("empty = not offered", front.route.worklist),
+      yes_no("worklist_partial", "no", front.route.worklist_partial),
       backend_name("mpps", "the name of a [backend …]; empty = not offered", front.route.mpps),
       delivery(),
       validation(front.validation),
@@ -317,8 +333,8 @@ Keys web_keys(Config::WebFront& front) {
       text("bind", "0.0.0.0", server.bind),
       port("port", "8081", server.port, true),
       base_path(server.base_path),
-      backend_name("worklist", "the name of a [backend …]; empty = not offered",
-                   front.route.worklist),
+      worklists("empty = not offered", front.route.worklist),
+      yes_no("worklist_partial", "no", front.route.worklist_partial),
       backend_name("mpps", "the name of a [backend …]; empty = not offered", front.route.mpps),
       delivery(),
       validation(front.validation),
@@ -344,7 +360,7 @@ Keys web_keys(Config::WebFront& front) {
 
 Key kind_key(std::string& kind) {
   return required(choice<std::string>(
-      "kind", "", {{"scp", "scp"}, {"origin-server", "origin-server"}, {"store", std::nullopt}},
+      "kind", "", {{"scp", "scp"}, {"origin-server", "origin-server"}, {"store", "store"}},
       [&kind](const std::string& word) { kind = word; }));
 }
 
@@ -433,12 +449,35 @@ Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& bac
   };
 }
 
+namespace {
+
+Key worklist_directory(std::filesystem::path& target) {
+  static constexpr const char* allowed = "empty, or a directory that is there";
+  return {"worklist_dir", "", allowed, [&target](const std::string& value) {
+            std::error_code error;
+            if (!value.empty() && !std::filesystem::is_directory(value, error)) {
+              return fmt::format("expected {}", allowed);
+            }
+            target = value;
+            return std::string();
+          }};
+}
+
+}  // namespace
+
+Keys store_backend_keys(StepStoreOptions& store, std::string& kind) {
+  return {
+      kind_key(kind),
+      worklist_directory(store.worklist_dir),
+      yes_no("hide_started", "no", store.hide_started),
+  };
+}
+
 Keys modality_keys(dimse::Modality& modality, ModalityRoute& route) {
   return {
       required(ae_title("ae_title", "", modality.ae_title)),
       text("host", "", modality.host),
-      backend_name("worklist", "the name of a [backend …]; without this key as in [dimse]",
-                   route.worklist),
+      worklists("without this key as in [dimse]", route.worklist),
       backend_name("mpps", "the name of a [backend …]; without this key as in [dimse]", route.mpps),
       delivery(),
       character_set("character_set", modality.character_set),

@@ -29,6 +29,7 @@ Keys web_keys(Config::WebFront& front);
 Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::string& kind);
 Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& backend,
                                 std::string& kind);
+Keys store_backend_keys(StepStoreOptions& store, std::string& kind);
 Keys modality_keys(dimse::Modality& modality, ModalityRoute& route);
 
 /// The key that says what kind of backend a section is.

@@ -3,7 +3,7 @@
 
 namespace gateway {
 
-Router::Router(const Config& config, const mapping::Log& log) : log_(log) {
+mapping::Result<bool> Router::make_backends(const Config& config) {
   for (const auto& [name, options] : config.backends) {
     Backend backend;
     const auto own = [&backend](auto service) {
@@ -12,27 +12,45 @@ Router::Router(const Config& config, const mapping::Log& log) : log_(log) {
       backend.owner = std::move(service);
     };
     if (const auto* scu = std::get_if<dimse::ScuOptions>(&options.options)) {
-      own(std::make_unique<dimse::Scu>(*scu, log));
+      own(std::make_unique<dimse::Scu>(*scu, log_));
+    } else if (const auto* store = std::get_if<StepStoreOptions>(&options.options)) {
+      auto opened = StepStore::open(*store, log_);
+      if (!opened) {
+        mapping::Fault fault = opened.fault();
+        fault.what = "[backend " + name + "] " + fault.what;
+        return fault;
+      }
+      own(std::move(opened).value());
     } else {
-      own(web::UserAgent::make(std::get<web::UserAgentOptions>(options.options), log).value());
+      own(web::UserAgent::make(std::get<web::UserAgentOptions>(options.options), log_).value());
     }
     if (options.verify_matches || !options.combined_date_time) {
       const VerifiedWorklist::Options verify{.combined_date_time = options.combined_date_time,
                                              .log_dropped = options.verify_matches};
-      backend.verified = std::make_unique<VerifiedWorklist>(*backend.worklist, name, verify, log);
+      backend.verified = std::make_unique<VerifiedWorklist>(*backend.worklist, name, verify, log_);
       backend.worklist = backend.verified.get();
     }
     backends_.emplace(name, std::move(backend));
   }
-  if (config.web) web_ = services_of(config.web->route, config.web->validation);
-  if (!config.dimse) return;
+  return true;
+}
+
+mapping::Result<std::unique_ptr<Router>> Router::make(const Config& config,
+                                                      const mapping::Log& log) {
+  std::unique_ptr<Router> router(new Router(log));
+  const auto made = router->make_backends(config);
+  if (!made) return made.fault();
+  if (config.web) router->web_ = router->services_of(config.web->route, config.web->validation);
+  if (!config.dimse) return router;
   const Validation validation = config.dimse->validation;
-  dimse_ = services_of(config.dimse->route, validation);
+  router->dimse_ = router->services_of(config.dimse->route, validation);
   for (const ModalityRoute& modality : config.modalities) {
-    const Route route{.worklist = modality.worklist.value_or(config.dimse->route.worklist),
-                      .mpps = modality.mpps.value_or(config.dimse->route.mpps)};
-    modalities_[modality.ae_title] = services_of(route, validation);
+    Route route = config.dimse->route;
+    if (modality.worklist) route.worklist = *modality.worklist;
+    if (modality.mpps) route.mpps = *modality.mpps;
+    router->modalities_[modality.ae_title] = router->services_of(route, validation);
   }
+  return router;
 }
 
 Router::~Router() = default;
@@ -40,8 +58,19 @@ Router::~Router() = default;
 mapping::Services Router::services_of(const Route& route, Validation validation) {
   FrontChain chain;
   if (!route.worklist.empty()) {
-    const std::string& name = route.worklist[0];
-    chain.worklist = std::make_unique<LoggedWorklist>(*backends_.at(name).worklist, name, log_);
+    mapping::WorklistService* worklist = backends_.at(route.worklist[0]).worklist;
+    std::string names;
+    std::vector<MergedWorklist::Source> sources;
+    for (const std::string& name : route.worklist) {
+      names += (names.empty() ? "" : ",") + name;
+      sources.push_back({backends_.at(name).worklist, name});
+    }
+    if (sources.size() > 1) {
+      chain.merged =
+          std::make_unique<MergedWorklist>(std::move(sources), route.worklist_partial, log_);
+      worklist = chain.merged.get();
+    }
+    chain.worklist = std::make_unique<LoggedWorklist>(*worklist, std::move(names), log_);
   }
   if (!route.mpps.empty()) {
     const std::string& name = route.mpps[0];

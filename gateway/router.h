@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "gateway/config.h"
+#include "gateway/merged_worklist.h"
 #include "gateway/mpps_validation.h"
 #include "gateway/transaction_log.h"
 #include "gateway/verified_worklist.h"
+#include "mapping/result.h"
 #include "mapping/services.h"
 
 namespace gateway {
@@ -18,8 +20,10 @@ namespace gateway {
 /// Constant after construction; safe from any thread. Outlives the fronts that route through it.
 class Router {
  public:
-  /// config: without faults. Opens no connection yet.
-  Router(const Config& config, const mapping::Log& log);
+  /// config: without faults. Opens no connection yet. Fault: a backend that is part of this program
+  /// cannot be used (the embedded store), and what to do.
+  static mapping::Result<std::unique_ptr<Router>> make(const Config& config,
+                                                       const mapping::Log& log);
   ~Router();
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
@@ -37,10 +41,13 @@ class Router {
   };
   /// What a front puts between itself and a backend: the log outermost, it sees refusals too.
   struct FrontChain {
+    std::unique_ptr<MergedWorklist> merged;  ///< null: one worklist
     std::unique_ptr<LoggedWorklist> worklist;
     std::unique_ptr<ValidatedMpps> validated;
     std::unique_ptr<LoggedMpps> mpps;
   };
+  explicit Router(mapping::Log log) : log_(std::move(log)) {}
+  mapping::Result<bool> make_backends(const Config& config);
   mapping::Services services_of(const Route& route, Validation validation);
 
   const mapping::Log log_;

@@ -68,9 +68,13 @@ int serve(const Config& config) {
   const sigset_t signals = block_stop_signals();
   const mapping::Log log = make_log(config.log_level, config.log_format);
   dimse::lead_library_log(log, std::min(config.log_level, LogLevel::warn));
-  const Router router(config, log);
+  const auto router = Router::make(config, log);
+  if (!router) {
+    log(LogLevel::error, fmt::format("cannot start: {}", router.fault().what));
+    return 1;
+  }
   const mapping::Router route = [&router](const mapping::Caller& caller) {
-    return router.route(caller);
+    return router.value()->route(caller);
   };
 
   std::unique_ptr<dimse::Scp> scp;

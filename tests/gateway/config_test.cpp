@@ -37,7 +37,7 @@ TEST_CASE("conf/modgate.ini is read without a fault") {
   for (const ConfigFault& fault : reading.faults) FAIL_CHECK(to_string(fault, "conf/modgate.ini"));
   REQUIRE(reading.config.dimse);
   REQUIRE(reading.config.web);
-  CHECK(reading.config.backends.size() == 2);
+  CHECK(reading.config.backends.size() == 3);
 }
 
 TEST_CASE("conf/modgate.ini holds every key of the table with its default, and no other") {
@@ -131,7 +131,8 @@ TEST_CASE("all faults come at once, each with its line, section, key and what is
             "f.ini:2: [dimse] port: expected a whole number from 0 to 65535",
             "f.ini:3: [dimse] worklist: there is no [backend nowhere]",
             "f.ini:4: [dimse] colour: unknown key, expected one of ae_title, bind, port, worklist, "
-            "mpps, mpps_delivery, validate, max_associations, max_associations_per_ae, "
+            "worklist_partial, mpps, mpps_delivery, validate, max_associations, "
+            "max_associations_per_ae, "
             "known_modalities_only, "
             "any_called_ae_title, fuzzy_matching, "
             "acse_timeout_seconds, dimse_timeout_seconds, idle_timeout_seconds, max_pdu_bytes, "
@@ -194,12 +195,24 @@ TEST_CASE("each single fault is found where it stands") {
        "tls_certificate = /a.pem\ntls_private_key = /a.key\n",
        "f.ini:2: [backend a] tls_trusted: missing, expected the CAs that the SCP's certificate is "
        "of"},
-      {"[dimse]\nworklist = a, b\n",
-       "f.ini:2: [dimse] worklist: several backends are not yet available, expected one name"},
-      {"[dimse]\n[backend a]\nkind = store\n",
-       "f.ini:3: [backend a] kind: store is not yet available, expected scp | origin-server"},
+      {"[dimse]\nmpps = a, b\n",
+       "f.ini:2: [dimse] mpps: several backends are not yet available, expected one name"},
+      {"[dimse]\nworklist = a,, b\n",
+       "f.ini:2: [dimse] worklist: expected the name of a [backend …] section between commas, each "
+       "once"},
+      {"[dimse]\nworklist = a, a\n",
+       "f.ini:2: [dimse] worklist: expected the name of a [backend …] section between commas, each "
+       "once"},
+      {"[dimse]\nworklist = a, b\n[backend a]\nkind = store\n",
+       "f.ini:2: [dimse] worklist: there is no [backend b]"},
+      {"[dimse]\nworklist = a\n[backend a]\nkind = store\n",
+       "f.ini:2: [dimse] worklist: expected worklist_dir in [backend a]"},
+      {"[dimse]\n[backend a]\nkind = store\nworklist_dir = /nowhere\n",
+       "f.ini:4: [backend a] worklist_dir: expected empty, or a directory that is there"},
+      {"[dimse]\n[backend a]\nkind = store\n[backend b]\nkind = store\n",
+       "f.ini:5: [backend b] kind: expected one store at most, [backend a] is one already"},
       {"[dimse]\n[backend a]\n",
-       "f.ini:2: [backend a] kind: missing, expected scp | origin-server"},
+       "f.ini:2: [backend a] kind: missing, expected scp | origin-server | store"},
       {"[web]\nbase_path = radiology\n",
        "f.ini:2: [web] base_path: expected a path that starts with / and holds letters, digits, / "
        ". "
