@@ -331,7 +331,7 @@ TEST_CASE("After a redirect to another server no credentials are sent there, and
       {answer(200, list(0, 1)), [&](Peer& peer, const Request& request) {
          const std::size_t at = request.target.find('=') + 1;
          peer.answer(302, "",
-                     {{"Location", "http://127.0.0.1:" + request.target.substr(at) + "/home"}});
+                     {{"Location", "http://127.0.0.1:" + request.target.substr(at) + "/back"}});
        }});
   const std::string there = fmt::format("http://127.0.0.1:{}", other.port());
   Stage stage({answer(307, "", {{"Location", there + "/x"}}),
