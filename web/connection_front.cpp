@@ -289,9 +289,9 @@ void ConnectionFront::Impl::sweep() {
   const auto now = Clock::now();
   if (stopping_ && !grace_is_over_ && now >= stop_deadline_.load()) {
     grace_is_over_ = true;
-    // Makes the cancellation of every running request fire.
+    // Makes the cancellation of every running request fire; its client can still be told.
     for (const auto& [id, connection] : connections_) {
-      ::shutdown(connection->socket(), SHUT_RDWR);
+      ::shutdown(connection->socket(), SHUT_RD);
     }
   }
   if (!listening_ && listener_) {

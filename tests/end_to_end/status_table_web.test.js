@@ -3,6 +3,7 @@
 // the peer where it can be; a bare socket refuses, stalls and breaks off. status_table_dimse.test.js
 // holds the other direction.
 import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
@@ -253,6 +254,8 @@ const clientFailures = [
   ['unauthenticated', (gateway, guarded) => get(guarded, steps), 401, undefined, ['www-authenticate', ['Bearer realm="modgate"']]],
   ['unauthorised', (gateway) => request(gateway, 'OPTIONS', steps,
     { headers: { origin: 'https://elsewhere.example', 'access-control-request-method': 'GET' } }), 403],
+  ['unauthorised', (gateway, guarded) =>
+    post(guarded, `${performed}/${newUid()}`, body(), { authorization: 'Bearer reader-token' }), 403],
   ['HTTP version', (gateway) => bytes(gateway, `GET ${steps} HTTP/3.0\r\nHost: x\r\n\r\n`), 505],
   // nothing outside makes it throw: a unit test does
   ['internal exception', undefined, 'An exception of a service is 500 without its text, and the next request works'],
@@ -331,7 +334,7 @@ const impatient = { reuse_associations: 'no', acse_timeout_seconds: 1, dimse_tim
 
 before(async () => {
   ris = await startMppsScp(house);
-  raw = await startRawScp(house, () => {});
+  raw = await startRawScp(house, () => {}, 20000);
   const { port } = ris;
   gateways.plain = await inFront('plain', { port },
     { count_cap: 2, max_body_bytes: maxBodyBytes, cors_allowed_origins: 'https://app.example' });
@@ -562,8 +565,8 @@ describe('5c: failures of the client', () => {
   let guarded;
   before(async () => {
     const tokens = house.newPath('.tokens');
-    fs.writeFileSync(tokens, `${'0'.repeat(64)} nobody\n`);
-    guarded = await inFront('guarded', { port: ris.port }, { tokens });
+    fs.writeFileSync(tokens, `${crypto.createHash('sha256').update('reader-token').digest('hex')} reader\n`);
+    guarded = await inFront('guarded', { port: ris.port }, { tokens, read_only_users: 'reader' });
   });
 
   for (const [row, send, status, text, [header, value] = []] of clientFailures) {
@@ -598,6 +601,22 @@ describe('5c: failures of the client', () => {
     assert.match(received, /^HTTP\/1\.1 503 /);
     expectProblem({ status: 503, headers: { 'content-type': 'application/problem+json' }, body: received,
       json: () => JSON.parse(received.split('\r\n\r\n')[1]) }, 503);
+    assert.deepEqual(await gateway.child.exited, { code: 0, signal: null });
+  });
+
+  test(`${shuttingDown}: 503 for a request that the grace was too short for`, async () => {
+    const gateway = await inFront('that stops in a Search', { port: raw.port });
+    let asked = false;
+    raw.behave = associated(async (scp, message) => {
+      asked = true;
+      const cancel = await scp.read();
+      assert.equal(cancel.command.commandField, 0x0fff);
+      scp.respond(message, { status: 0xfe00 });
+    });
+    const answer = ask.search(gateway);
+    await until(5000, 'the request to reach the SCP', () => asked);
+    gateway.child.signal('SIGTERM');
+    expectProblem(await answer, 503);
     assert.deepEqual(await gateway.child.exited, { code: 0, signal: null });
   });
 });
