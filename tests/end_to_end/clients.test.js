@@ -2,12 +2,15 @@
 // with pages of an allowed and of a refused origin, and dicomweb-client, which knows nothing of
 // Supplement 246. Behind it DCMTK's wlmscpfs and a dcmjs-dimse RIS.
 import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
+import fs from 'node:fs';
 import http from 'node:http';
 import { once } from 'node:events';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import dicomweb from 'dicomweb-client';
 import { chromium } from 'playwright-core';
 import XMLHttpRequest from 'xhr2';
+import { makeCertificates } from './support/certificates.js';
 import { exampleDumps, startWlmscpfs } from './support/dcmtk.js';
 import { House, within } from './support/house.js';
 import { dicomJson } from './support/http.js';
@@ -22,6 +25,10 @@ let gateway;
 let base; // without the last slash
 let allowed; // the origins of two page servers
 let refused;
+let guarded; // the same over TLS, for who has a token
+let certificates;
+let guardedUrl;
+const token = 'f00d-cafe';
 
 /// A page on a port of its own: its origin.
 async function startPageServer() {
@@ -46,6 +53,15 @@ before(async () => {
     'backend worklist': scp('OFFIS', worklist), 'backend mpps': scp('RIS', ris),
   });
   base = gateway.web.url;
+  certificates = await makeCertificates(house);
+  const tokens = house.newPath('.tokens');
+  fs.writeFileSync(tokens, `${crypto.createHash('sha256').update(token).digest('hex')} application\n`);
+  guarded = await startModgate(house, 'for clients with a token', {
+    web: { worklist: 'worklist', cors_allowed_origins: allowed, tokens, tls_certificate: certificates.certificate,
+      tls_private_key: certificates.key },
+    'backend worklist': scp('OFFIS', worklist),
+  });
+  guardedUrl = `https://127.0.0.1:${guarded.web.port}${steps}?PatientName=VIVALDI*`;
 });
 beforeEach(() => ris.register.received.splice(0));
 after(() => house.close());
@@ -143,10 +159,33 @@ describe('curl', () => {
   });
 });
 
+describe('TLS and a token', () => {
+  test('curl, which knows the CA', async () => {
+    const ask = (...more) => house.run('curl', ['-sS', '--max-time', '10', '-w', '\n%{http_code}', ...more, guardedUrl]);
+    const found = await ask('--cacert', certificates.trusted, '--oauth2-bearer', token);
+    assert.match(found.stdout, /\n200$/, found.stderr);
+    expectWorklist(JSON.parse(found.stdout.split('\n')[0]));
+    assert.match((await ask('--cacert', certificates.trusted)).stdout, /\n401$/);
+    const stranger = await ask('--oauth2-bearer', token);
+    assert.deepEqual([stranger.code, stranger.stdout], [60, '\n000'], 'it does not know the CA');
+  });
+
+  test('Python, which checks the host name', async () => {
+    const script = 'import json, ssl, sys, urllib.request\n' +
+      'context = ssl.create_default_context(cafile=sys.argv[1])\n' +
+      'request = urllib.request.Request(sys.argv[2], headers={"Authorization": "Bearer " + sys.argv[3]})\n' +
+      'print(json.dumps(json.load(urllib.request.urlopen(request, timeout=10, context=context))))';
+    const { code, stdout, stderr } = await house.run('python3', ['-c', script, certificates.trusted, guardedUrl, token]);
+    assert.equal(code, 0, stderr);
+    expectWorklist(JSON.parse(stdout));
+  });
+});
+
 test('Python: urllib, http.client on one connection, gzip', async () => {
   const script = new URL('support/client.py', import.meta.url).pathname;
-  const [first, second] = [newUid(), newUid()];
-  const { code, stdout, stderr } = await house.run('python3', [script, base, first, second, JSON.stringify(begun)], { limit: 30000 });
+  const [first, second, third] = [newUid(), newUid(), newUid()];
+  const { code, stdout, stderr } =
+    await house.run('python3', [script, base, first, second, third, JSON.stringify(begun)], { limit: 30000 });
   assert.equal(code, 0, stderr);
   const report = JSON.parse(stdout);
   for (const [way, uid] of [['urllib', first], ['kept_alive', second]]) {
@@ -162,7 +201,10 @@ test('Python: urllib, http.client on one connection, gzip', async () => {
     expectProblem(unknown.status, { type: unknown.headers['content-type'], body: unknown.body }, 404);
   }
   assert.equal(report.connections, 1, 'one connection for six requests, a 404 among them');
-  assert.equal(received(), 'N-CREATE N-SET N-GET N-GET'.repeat(2).replace('GETN', 'GET N'));
+  assert.equal(report.gzip_body.status, 201, report.gzip_body.body);
+  const once_ = 'N-CREATE N-SET N-GET N-GET';
+  assert.equal(received(), `${once_} ${once_} N-CREATE`);
+  assert.equal(ris.register.received.at(-1).elements.PatientName[0].Alphabetic, 'Vivaldi^Renée');
   assert.equal(report.gzip.headers['content-encoding'], 'gzip');
   assert.equal(report.identity.headers['content-encoding'], undefined);
   assert.deepEqual(JSON.parse(report.gzip.body), JSON.parse(report.identity.body));
@@ -198,7 +240,7 @@ describe('Chromium', () => {
 
   /// What the page's script gets: { status, headers, body } or { error } where the browser refuses.
   async function fetchFrom(origin, url, options = {}) {
-    const page = await browser.newPage();
+    const page = await browser.newPage({ ignoreHTTPSErrors: true });
     try {
       await page.goto(origin, { timeout: 15000 });
       return await within(15000, `fetch of ${url}`, page.evaluate(async ([target, request]) => {
@@ -251,6 +293,15 @@ describe('Chromium', () => {
     ris.register.answer = () => undefined;
     expectProblem(busy.status, { type: busy.headers['content-type'], body: busy.body }, 503);
     assert.match(busy.headers['retry-after'], /^\d+$/, 'Retry-After is exposed');
+  });
+
+  test('it brings a token over TLS after a preflight without one, and reads what a 401 asks for', async () => {
+    const found = await fetchFrom(allowed, guardedUrl, { headers: { authorization: `Bearer ${token}` } });
+    assert.equal(found.status, 200, found.error ?? found.body);
+    expectWorklist(JSON.parse(found.body));
+    const without = await fetchFrom(allowed, guardedUrl);
+    expectProblem(without.status, { type: without.headers['content-type'], body: without.body }, 401);
+    assert.match(without.headers['www-authenticate'], /^Bearer /);
   });
 
   test('a page of another origin reads nothing and creates nothing', async () => {

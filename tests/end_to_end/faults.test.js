@@ -257,7 +257,7 @@ describe('a backend that is down', () => {
       'backend gone': { kind: 'origin-server', base_uri: `http://127.0.0.1:${await freePort()}/`, connect_timeout_seconds: 2 },
     });
     both = await startModgate(house, 'over a gateway over no SCP', {
-      dimse: { worklist: 'next', mpps: 'next' }, 'backend next': { kind: 'origin-server', base_uri: web.web.url },
+      dimse: { worklist: 'next', mpps: 'next' }, 'backend next': { kind: 'origin-server', base_uri: web.web.url, response_timeout_seconds: 5 }, // no time for Retry-After
     });
   });
 
@@ -337,7 +337,7 @@ describe('an origin server that lies or fails never makes an empty worklist or a
   });
   const cutShort = (_, response) => {
     response.writeHead(200, { ...json, 'content-length': '5000' });
-    response.write('[{"00100010":{"vr":"PN"}},', () => response.destroy());
+    response.write('[{"00100010":{"vr":"PN"}', () => response.destroy());
   };
 
   // what it answers; then the final statuses of C-FIND, N-CREATE, N-SET and N-GET (mapping 1b to 4b)

@@ -22,7 +22,9 @@ before(async () => {
   ris = await startMppsScp(house);
   other = await startMppsScp(house);
   direct = { host: other.host, port: other.port, aeTitle: 'RIS' };
-  const chain = await startChain(house, { mpps: { host: ris.host, port: ris.port, aeTitle: 'RIS' } });
+  // no time to come again after Retry-After: 5
+  const backend = { response_timeout_seconds: 5 };
+  const chain = await startChain(house, { mpps: { host: ris.host, port: ris.port, aeTitle: 'RIS' } }, { backend });
   through = chain.a.dimse;
   web = chain.b;
 });

@@ -1,7 +1,7 @@
 """A user agent by Python's standard library alone: every transaction with urllib, then again on one
 kept-alive connection of http.client, then with a body and an answer in gzip. Prints one line of JSON.
 
-client.py BASE_URI UID_1 UID_2 BODY
+client.py BASE_URI UID_1 UID_2 UID_3 BODY
 """
 import gzip
 import http.client
@@ -11,7 +11,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-base, first, second, body = sys.argv[1].rstrip("/"), sys.argv[2], sys.argv[3], sys.argv[4]
+base = sys.argv[1].rstrip("/")
+first, second, third, body = sys.argv[2:]
 steps, performed = "/modality-scheduled-procedure-steps", "/modality-performed-procedure-steps/"
 accept = {"Accept": "application/dicom+json"}
 typed = {**accept, "Content-Type": "application/dicom+json"}
@@ -19,7 +20,8 @@ updated = json.dumps({"00400252": {"vr": "CS", "Value": ["COMPLETED"]}})
 
 
 def by_urllib(method, target, headers, data=None):
-    request = urllib.request.Request(base + target, data and data.encode(), headers, method=method)
+    data = data.encode() if isinstance(data, str) else data
+    request = urllib.request.Request(base + target, data, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return report(answer, answer.status, answer.read())
@@ -65,6 +67,7 @@ print(json.dumps({
                for name, method, target, headers, data in transactions(first)},
     "kept_alive": reports,
     "connections": connections,
+    "gzip_body": by_urllib("POST", performed + third, {**typed, "Content-Encoding": "gzip"}, gzip.compress(body.encode())),
     "gzip": by_urllib("GET", steps, {**accept, "Accept-Encoding": "gzip"}),
     "identity": by_urllib("GET", steps, {**accept, "Accept-Encoding": "identity"}),
 }))
