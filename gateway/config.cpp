@@ -49,8 +49,12 @@ class ConfigReader {
       apply(section, dimse_keys(config().dimse.emplace()));
       check_tls(section, config().dimse->options.tls, true);
     } else if (section.kind == "web") {
+      const std::size_t faults = reading_.faults.size();
       apply(section, web_keys(config().web.emplace()));
       check_tls(section, config().web->options.tls, true);
+      if (reading_.faults.size() == faults) {
+        check(section, web::Authentication::make(config().web->options.authentication));
+      }
     } else if (section.kind == "backend") {
       read_backend(section);
     } else if (section.kind == "modality") {
@@ -82,7 +86,7 @@ class ConfigReader {
       apply(section, origin_server_backend_keys(agent, backend, kind));
       check_tls(section, agent.tls, false);
       // Of values that are faults already no more can be said.
-      if (reading_.faults.size() == faults) check_user_agent(section, agent);
+      if (reading_.faults.size() == faults) check(section, web::UserAgent::check(agent));
       backend.options = std::move(agent);
       config().backends.insert_or_assign(section.name, std::move(backend));
     } else if (kind_entry != section.entries.end() && kind_entry->value == "store") {
@@ -119,8 +123,9 @@ class ConfigReader {
     return true;
   }
 
-  void check_user_agent(const IniSection& section, const web::UserAgentOptions& agent) {
-    const auto checked = web::UserAgent::check(agent);
+  // A fault of several values together: "key: what is wrong".
+  template <class Value>
+  void check(const IniSection& section, const mapping::Result<Value>& checked) {
     if (checked) return;
     const std::string& what = checked.fault().what;
     const std::size_t colon = what.find(": ");

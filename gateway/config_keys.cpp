@@ -247,6 +247,15 @@ Key tokens_file(web::AuthenticationFiles& target) {
                           &web::AuthenticationFiles::tokens, target);
 }
 
+/// Whether the names are known, no key can say alone.
+Key read_only_users(web::AuthenticationFiles& target) {
+  return {"read_only_users", "", "empty, or names of users or tokens, joined by commas",
+          [&target](const std::string& value) {
+            target.read_only_users = split_names(value);
+            return std::string();
+          }};
+}
+
 // --- The table.
 
 }  // namespace
@@ -339,6 +348,7 @@ Keys web_keys(Config::WebFront& front) {
       delivery(),
       validation(front.validation),
       integer("max_connections", "256", 1, 100000, server.max_connections),
+      integer("max_connections_per_address", "128", 0, 100000, server.max_connections_per_address),
       integer("max_body_bytes", "4194304", 1024, 1u << 30, server.max_body_bytes),
       integer("max_response_bytes", "67108864", 1024, 1u << 30, server.max_response_bytes),
       integer("count_cap", "1000", 0, 1000000, server.count_cap),
@@ -352,6 +362,7 @@ Keys web_keys(Config::WebFront& front) {
       cross_origins(server.cors_allowed_origins),
       users_file(server.authentication),
       tokens_file(server.authentication),
+      read_only_users(server.authentication),
       text("tls_certificate", "", server.tls.certificate),
       text("tls_private_key", "", server.tls.private_key),
       text("tls_trusted", "", server.tls.trusted),
