@@ -176,6 +176,7 @@ class WatchedStream : public httplib::Stream {
     if (!goes_on) {
       watch_.closed = tls_->fault().empty();
       if (!watch_.closed) watch_.event = NetworkEvent::connection_lost;
+      watch_.tls_fault = tls_->fault();  // with TLS 1.3, a refusal of our certificate comes here
     }
     return !goes_on;
   }
