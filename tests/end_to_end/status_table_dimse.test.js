@@ -489,6 +489,31 @@ for (const [section, service, table] of [['2b', 'N-CREATE', nCreate], ['3b', 'N-
   });
 }
 
+describe('2b and 3b, 400: our own check names the attributes', () => {
+  let strict;
+  before(async () => (strict = await inFront('that rejects what breaks the rules', {}, { validate: 'reject' })));
+
+  for (const [name, service, dataSet, status, expected] of [
+    ['attributes that N-SET may not touch', 'N-SET', step, '0105', { attributes: ['00100010', '00100020', '00400253'] }],
+    ['a status that is none', 'N-SET', encode([[0x00400252, 'CS', 'BROKEN']]), '0106', { dataSet: ['00400252'] }],
+    ['an empty status', 'N-SET', encode([[0x00400252, 'CS', '']]), '0106', { dataSet: ['00400252'] }],
+    ['a step that begins at its end', 'N-CREATE', encode([[0x00400252, 'CS', 'COMPLETED']]), '0106', { dataSet: ['00400252'] }],
+    ['a step without most attributes', 'N-CREATE', step, '0120',
+      { attributes: ['00080060', '00081032', '00081120', '00100030', '00100040', '00200010', '00400241', '00400242', '00400243', '00400244',
+        '00400245', '00400250', '00400251', '00400254', '00400255', '00400260', '00400270', '00400340'] }],
+  ]) {
+    test(`${service}: ${name}: ${status}`, async () => {
+      await withAssociation(strict.dimse, all, async (association) => {
+        const uid = newUid();
+        const { dataSet: tags, ...response } = await (service === 'N-SET' ? association.nSet(uid, dataSet) : association.nCreate(uid, dataSet));
+        assert.equal(hex(response.status), status);
+        expectFields(service, response, tags, expected, uid);
+      });
+      assert.equal(ris.requests.length, 0, 'nothing was sent');
+    });
+  }
+});
+
 describe('5b: what the SCP does on its own side', () => {
   // [service, status, comment] of the four operations
   async function expectEach(gateway, wanted) {
