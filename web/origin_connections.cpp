@@ -365,9 +365,7 @@ OriginReply OriginConnection::failure(const Watch& watch) {
     // Nothing broke, and yet httplib makes no answer of what came.
     reply.event = watch.closed ? NetworkEvent::connection_lost : NetworkEvent::protocol_error;
   }
-  if (watch.stopped) {
-    reply.how = OriginReply::How::stopped;
-  } else if (watch.cancelled) {
+  if (watch.cancelled) {
     reply.how = OriginReply::How::cancelled;
   } else if (watch.too_large) {
     reply.how = OriginReply::How::too_large;
@@ -435,6 +433,10 @@ OriginReply OriginConnection::exchange(const OriginRequest& request, Watch& watc
   auto error = httplib::Error::Success;
   const bool whole = send(sent, received, error) && hand_on();
   watch.ahead = nullptr;
+  if (watch.stopped) {
+    reply.how = OriginReply::How::stopped;  // its head is there
+    return reply;
+  }
   if (!whole && received.status != not_modified) return failure(watch);
   read_head(received, reply);
   reply.how = OriginReply::How::answered;

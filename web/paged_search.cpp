@@ -65,7 +65,8 @@ bool PagedSearch::ask_for_less(const OriginReply& reply) {
   }
   const bool too_much =
       reply.how == OriginReply::How::too_large || (answered && reply.status == 413);
-  if (!too_much || limit_ <= 1) return false;
+  if (!too_much || limit_ <= 1 || same_page_) return false;
+  offset_ += in_page_;  // these were handed on
   limit_ = std::max<std::uint64_t>(limit_ / 10, 1);
   return true;
 }
@@ -78,12 +79,16 @@ Outcome PagedSearch::run(const Context& context) {
       return Outcome::local(status::data_set_does_not_match_sop_class, asked.fault().what,
                             asked.fault().attributes);
     }
-    const OriginReply reply = client_.get(
-        fmt::format("{}{}?{}", client_.base().path, scheduled, asked.value()), context, true);
+    reader_.reset();
+    in_page_ = 0;
+    same_page_ = false;
+    const OriginReply reply =
+        client_.get(fmt::format("{}{}?{}", client_.base().path, scheduled, asked.value()), context,
+                    true, [this](const OriginReply& head) { return begin_page(head); });
     if (ask_for_less(reply)) continue;
-    Outcome page = reply.how == OriginReply::How::answered
-                       ? hand_on(reply)
-                       : without_answer(Transaction::search, reply);
+    const bool arrived =
+        reply.how == OriginReply::How::answered || reply.how == OriginReply::How::stopped;
+    Outcome page = arrived ? end_page(reply) : without_answer(Transaction::search, reply);
     if (!page.good()) {
       // What was handed on is not the whole list, whatever the reason.
       const bool interrupted = page.status != status::cancel && handed_on_ > 0;
@@ -97,18 +102,47 @@ Outcome PagedSearch::run(const Context& context) {
   return outcome;
 }
 
-Outcome PagedSearch::hand_on(const OriginReply& reply) {
+/// What takes the body of a page in JSON; null for others.
+TakeBody PagedSearch::begin_page(const OriginReply& head) {
+  Outcome outcome = mapping::from_http(Transaction::search, head.status);
+  if (!outcome.good() || !is_json_document(head)) return nullptr;
+  read_warnings(head, outcome);
+  blank_ = true;
+  reader_.emplace([this](DataSet&& match) { return take(std::move(match)); },
+                  mapping::JsonReadOptions{.max_bytes = client_.max_response_bytes()});
+  return [this](std::string_view piece) {
+    blank_ = blank_ && is_blank(piece);
+    return blank_ || reader_->take(piece);
+  };
+}
+
+bool PagedSearch::take(DataSet&& match) {
+  if (in_page_++ == 0) {
+    same_page_ = offset_ > 0 && match.bytes() == first_match_;
+    if (same_page_) return false;
+    first_match_ = match.bytes();
+  }
+  ++handed_on_;
+  wanted_ = on_match_({std::move(match), keys_supported_});
+  return wanted_;
+}
+
+Outcome PagedSearch::end_page(const OriginReply& reply) {
   Outcome outcome = mapping::from_http(Transaction::search, reply.status);
-  if (!outcome.good()) return outcome;
+  if (!outcome.good()) return outcome_of(Transaction::search, reply);
   read_warnings(reply, outcome);
-  if (reply.status == 204 || is_blank(reply.body)) {
+  if (reply.status == 204 || (reader_ ? blank_ : is_blank(reply.body))) {
     ended_ = true;
     return outcome;
   }
+  if (reader_) return end_matches(reader_->finish().ok(), std::move(outcome));
   if (!holds_results(reply)) {
     return unreadable(Transaction::search, "The origin server answered in no DICOM model");
   }
-  return hand_on_body(reply, std::move(outcome));
+  const auto read = read_results(
+      reply, [this](DataSet&& match) { return take(std::move(match)); },
+      client_.max_response_bytes());
+  return end_matches(read.ok(), std::move(outcome));
 }
 
 void PagedSearch::read_warnings(const OriginReply& reply, Outcome& outcome) {
@@ -131,33 +165,20 @@ void PagedSearch::read_warnings(const OriginReply& reply, Outcome& outcome) {
   }
 }
 
-Outcome PagedSearch::hand_on_body(const OriginReply& reply, Outcome outcome) {
-  std::uint64_t in_page = 0;
-  bool same_page = false;
-  bool wanted = true;
-  const auto take = [&](DataSet&& match) {
-    if (in_page++ == 0) {
-      same_page = offset_ > 0 && match.bytes() == first_match_;
-      if (same_page) return false;
-      first_match_ = match.bytes();
-    }
-    ++handed_on_;
-    wanted = on_match_({std::move(match), keys_supported_});
-    return wanted;
-  };
-  const auto read = read_results(reply, take, client_.max_response_bytes());
-  if (!wanted) {
+/// Behind the last match of a page. readable: the page was, to its end.
+Outcome PagedSearch::end_matches(bool readable, Outcome outcome) {
+  if (!wanted_) {
     ended_ = true;
     return outcome;
   }
-  if (!read) {
+  if (!readable) {
     return unreadable(Transaction::search, "The answer of the origin server cannot be read");
   }
   // Asking on would never end.
-  if (same_page || (remaining_ > 0 && in_page == 0)) {
+  if (same_page_ || (remaining_ > 0 && in_page_ == 0)) {
     return unreadable(Transaction::search, "The origin server does not page its results");
   }
-  offset_ += in_page;
+  offset_ += in_page_;
   ended_ = remaining_ == 0;
   return outcome;
 }

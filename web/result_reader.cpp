@@ -64,6 +64,11 @@ Result<bool> read_document(std::string_view text, Model model, const OnDataSet& 
 
 bool holds_results(const OriginReply& reply) { return form_of(reply).has_value(); }
 
+bool is_json_document(const OriginReply& head) {
+  const auto form = form_of(head);
+  return form && form->boundary.empty() && form->model == Model::json;
+}
+
 Result<bool> read_results(const OriginReply& reply, const OnDataSet& on_data_set,
                           std::size_t max_bytes) {
   const auto form = form_of(reply);

@@ -15,6 +15,9 @@ namespace web {
 /// the body shows what it is.
 bool holds_results(const OriginReply& reply);
 
+/// Whether the body of this head is one JSON document, which can be read while it comes.
+bool is_json_document(const OriginReply& head);
+
 /// Hands each data set on until on_data_set returns false. Data sets before a fault were handed on.
 mapping::Result<bool> read_results(const OriginReply& reply,
                                    const std::function<bool(mapping::DataSet&&)>& on_data_set,

@@ -56,7 +56,8 @@ class UserAgent : public mapping::WorklistService, public mapping::MppsService {
   UserAgent& operator=(const UserAgent&) = delete;
 
   /// GET modality-scheduled-procedure-steps, page after page until the server has no more.
-  /// Matches are handed on when their page is there as a whole.
+  /// Matches of a page in JSON are handed on while it comes, those of one in XML when it is there
+  /// as a whole. What breaks after the first match is C005.
   mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                           const mapping::Context& context) override;
   /// POST modality-performed-procedure-steps/{uid}. An answer that did not come is settled by a
