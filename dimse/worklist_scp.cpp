@@ -24,6 +24,9 @@ using namespace std::chrono_literals;
 constexpr std::size_t look_every = 16;  ///< responses; each look is a system call
 constexpr auto look_after = 10ms;
 constexpr auto flush_after = 2ms;  ///< a modality waits no longer for a match that is there
+/// The first matches leave at once, so that the modality reads them while we read on; from then on
+/// twice as many each time, until they leave by a full buffer.
+constexpr std::size_t first_flush = 2;
 
 /// The sequence with more than one item, at any depth, by its top-level tag. rule F5
 std::optional<Tag> find_second_item(DataSetView identifier) {
@@ -147,6 +150,7 @@ class Responses {
   const mapping::WireWriteOptions write_options_;
   Command pending_;
   std::size_t count_ = 0;
+  std::size_t flush_at_ = first_flush;  ///< matches
   std::optional<Outcome> failure_;
   bool broken_ = false;
   Transport::Clock::time_point flushed_ = Transport::Clock::now(), looked_ = flushed_;
@@ -183,7 +187,8 @@ bool Responses::wanted() {
   const auto now = Transport::Clock::now();
   if (peer_.association.unflushed() == 0) {
     flushed_ = now;
-  } else if (now - flushed_ >= flush_after) {
+  } else if (count_ >= flush_at_ || now - flushed_ >= flush_after) {
+    flush_at_ = 2 * count_;
     broken_ = peer_.association.flush() != Transport::Status::ok;
     flushed_ = now;
   }
