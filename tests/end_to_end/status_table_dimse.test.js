@@ -3,11 +3,10 @@
 // fields that it may carry. The origin server is Node's, the modality a bare socket.
 // status_table_web.test.js holds the other direction.
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
-import net from 'node:net';
 import tls from 'node:tls';
 import { once } from 'node:events';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { makeCertificates } from './support/certificates.js';
 import { decode, encode } from './support/data_set.js';
 import { freePort, House, until, within } from './support/house.js';
 import { dicomJson, startOriginServer } from './support/http.js';
@@ -555,16 +554,12 @@ describe('5b: what the SCP does on its own side', () => {
   });
 
   test(`${down['5b']}: TLS: A700, 0213, and the log says so`, async () => {
-    const [key, certificate] = [house.newPath('.key'), house.newPath('.pem')];
-    const { code, stderr } = await house.run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
-      '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', certificate]);
-    assert.equal(code, 0, stderr);
-    const server = tls.createServer({ key: fs.readFileSync(key), cert: fs.readFileSync(certificate) });
+    const server = tls.createServer((await makeCertificates(house)).options);
     server.on('tlsClientError', () => {});
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     house.defer(() => server.close());
-    const stranger = await inFront('in front of a stranger', { base_uri: `https://localhost:${server.address().port}/` });
+    const stranger = await inFront('in front of a stranger', { base_uri: `https://127.0.0.1:${server.address().port}/` });
     await expectEach(stranger, ['A700', '0213', '0213', '0213']);
     assert.match(stranger.log(), /certificate/);
     const plain = await inFront('in front of no TLS', { base_uri: `https://127.0.0.1:${ris.port}/` });

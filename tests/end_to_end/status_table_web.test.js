@@ -9,6 +9,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
+import { makeCertificates } from './support/certificates.js';
 import { encode } from './support/data_set.js';
 import { freePort, House, until } from './support/house.js';
 import { dicomJson, get, post, request } from './support/http.js';
@@ -521,18 +522,9 @@ describe('5a: what happens to the association', () => {
   });
 
   test(`${elsewhere.tls}: 503 / 502`, async () => {
-    const pem = async (name) => {
-      const [key, certificate] = [house.newPath('.key'), house.newPath('.pem')];
-      const { code, stderr } = await house.run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
-        '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`, '-keyout', key, '-out', certificate]);
-      assert.equal(code, 0, stderr);
-      return { key, certificate };
-    };
-    const known = await pem('localhost');
-    const stranger = await pem('localhost');
-    const wrongHost = await pem('elsewhere.example');
-    const server = async ({ key, certificate }) => {
-      const made = tls.createServer({ key: fs.readFileSync(key), cert: fs.readFileSync(certificate) }, (socket) => socket.on('error', () => {}));
+    const [known, stranger] = [await makeCertificates(house), await makeCertificates(house)];
+    const server = async (options) => {
+      const made = tls.createServer(options, (socket) => socket.on('error', () => {}));
       made.on('tlsClientError', () => {});
       made.listen(0, '127.0.0.1');
       await once(made, 'listening');
@@ -540,13 +532,13 @@ describe('5a: what happens to the association', () => {
       return made.address().port;
     };
     const plain = await startRawScp(house, (scp) => scp.socket.end('no TLS here'));
-    const peers = [
-      ['a certificate of an unknown CA', await server(stranger), known],
-      ['a certificate of another host', await server(wrongHost), wrongHost],
-      ['no TLS', plain.port, known],
+    const peers = [ // the certificates are for 127.0.0.1
+      ['a certificate of an unknown CA', await server(stranger.options), '127.0.0.1'],
+      ['a certificate of another host', await server(known.options), 'localhost'],
+      ['no TLS', plain.port, '127.0.0.1'],
     ];
-    for (const [name, port, trusted] of peers) {
-      const two = await pair(`over ${name}`, { port, host: 'localhost', tls_trusted: trusted.certificate, acse_timeout_seconds: 3 });
+    for (const [name, port, host] of peers) {
+      const two = await pair(`over ${name}`, { port, host, tls_trusted: known.trusted, acse_timeout_seconds: 3 });
       expectEvent(await everyTransaction(...two), { status: 503, gatewayStatus: 502 });
       assert.match(two[0].log(), /warning .*(certificate|TLS)/, 'the log says so');
     }
