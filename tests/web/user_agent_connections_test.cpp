@@ -1,8 +1,13 @@
 // How the user agent deals with connections: kept, stale and slow ones, redirects, gzip, overload.
 
+#include <sys/resource.h>
+
 #include <thread>
 
+#include "tests/web/certificates.h"
 #include "tests/web/user_agent_support.h"
+#include "web/gzip.h"
+#include "web/origin_server.h"
 #include "web/user_agent.h"
 
 using namespace user_agent_test;
@@ -176,4 +181,249 @@ TEST_CASE("Callers beyond max_connections wait for a free one, and are told busy
   CHECK(first_outcome.good());
   CHECK(second_outcome.good());
   CHECK(stage.server.requests().back().connection == 1);
+}
+
+// --- gzip ---------------------------------------------------------------------------------------
+
+namespace {
+
+std::string gzipped(std::string_view plain) {
+  web::Deflater deflater;
+  std::string bytes;
+  deflater.add(plain, bytes);
+  deflater.finish(bytes);
+  return bytes;
+}
+
+ScriptedServer::Step coded(const std::string& body, const std::string& coding, int http = 200) {
+  return answer(http, body,
+                {{"Content-Type", "application/dicom+json"}, {"Content-Encoding", coding}});
+}
+
+/// Of this process, at any time so far.
+long peak_kib() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+}  // namespace
+
+TEST_CASE("Answers are asked for in gzip and read in it, or without (rule B13)") {
+  const std::string body = list(0, 300);
+  const std::string bytes = gzipped(body);
+  REQUIRE(bytes.size() < body.size() / 4);
+  for (const auto& step : Script{
+           coded(bytes, "gzip"), coded(bytes, "x-gzip"), coded(bytes, "GZIP"),
+           coded(body, "identity"), answer(200, body),
+           coded(gzipped(body.substr(0, 100)) + gzipped(body.substr(100)), "gzip"),
+           send_and_close(fmt::format("HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\n"
+                                      "Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                      "5\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+                                      bytes.substr(0, 5), bytes.size() - 5, bytes.substr(5)))}) {
+    Stage stage({step});
+    const Found found = search(*stage.agent);
+    CHECK(found.outcome.status == status::success);
+    REQUIRE(found.matches.size() == 300);
+    CHECK(found.matches[299].data_set == web_test::scheduled_step(299));
+    CHECK(stage.server.requests()[0].head.find("Accept-Encoding: gzip\r\n") != std::string::npos);
+  }
+  Stage stage({coded(gzipped("[]"), "gzip"), coded("", "gzip"), coded(gzipped(""), "gzip"),
+               coded(gzipped(in_progress), "gzip")});
+  for (int i = 0; i < 3; ++i) {
+    const Found none = search(*stage.agent);
+    CHECK(none.outcome.status == status::success);
+    CHECK(none.matches.empty());
+  }
+  DataSet found;
+  CHECK(stage.agent->retrieve(uid, {}, found, patient()).good());
+  CHECK(found == data_set(in_progress));
+}
+
+TEST_CASE("What is cut off, broken or coded otherwise is unreadable, never an empty worklist") {
+  const std::string bytes = gzipped("[]");
+  const std::string steps = gzipped(list(0, 3));
+  struct Row {
+    ScriptedServer::Step step;
+    std::uint16_t dimse;
+    std::string why;
+  };
+  for (const Row& row : {
+           Row{coded(bytes.substr(0, 10), "gzip"), 0xC003, "only the header"},
+           Row{coded(bytes.substr(0, bytes.size() - 1), "gzip"), 0xC003, "a byte too short"},
+           Row{coded(bytes + "x", "gzip"), 0xC003, "something behind it"},
+           Row{coded("[]", "gzip"), 0xC003, "not compressed at all"},
+           Row{coded("", "br"), 0, "nothing, in whatever coding"},
+           Row{coded("[]", "br"), 0xC003, "a coding that was not asked for"},
+           Row{coded(gzipped(bytes), "gzip, gzip"), 0xC003, "twice"},
+           Row{coded(steps.substr(0, steps.size() - 8), "gzip"), 0xC005, "no check sum"},
+       }) {
+    CAPTURE(row.why);
+    Stage stage({row.step});
+    const Found found = search(*stage.agent);
+    CHECK(found.outcome.status == row.dimse);
+    CHECK(found.matches.size() == (row.dimse == 0xC005 ? 3 : 0));
+    DataSet object;
+    Stage again({row.step});
+    CHECK_FALSE(again.agent->retrieve(uid, {}, object, patient()).good());
+  }
+  // Of other answers only the status counts.
+  Stage posts({coded("junk", "gzip", 201), coded("junk", "gzip", 400), coded("junk", "gzip", 503)});
+  CHECK(posts.agent->create(uid, data_set(in_progress), patient()).status == status::success);
+  CHECK(posts.agent->create(uid, data_set(in_progress), patient()).status ==
+        status::invalid_attribute_value);
+  CHECK(search(*posts.agent).outcome.status == status::out_of_resources);
+}
+
+TEST_CASE("A zip bomb is given up at max_response_bytes, and memory does not grow with it") {
+  std::string bomb;
+  {
+    web::Deflater deflater;
+    const std::string blanks(1u << 20, ' ');
+    deflater.add("[", bomb);
+    for (int i = 0; i < 512; ++i) deflater.add(blanks, bomb);
+    deflater.finish(bomb);
+  }
+  const auto step = coded(bomb, "gzip");
+  Stage stage({step, step, step, step, step}, [](UserAgentOptions& options) {
+    options.max_response_bytes = 4u << 20;
+    options.response_timeout = 10s;
+  });
+  const long before = peak_kib();
+  const Found found = search(*stage.agent);
+  CHECK(found.outcome.status == status::upstream_answer_unreadable);
+  CHECK(found.matches.empty());
+  DataSet object;
+  CHECK(stage.agent->retrieve(uid, {}, object, patient()).status == status::processing_failure);
+  CHECK(peak_kib() - before < 64 * 1024);  // of 512 MiB
+}
+
+// --- A server that is overloaded ----------------------------------------------------------------
+
+namespace {
+
+ScriptedServer::Step overloaded(int http, const std::string& retry_after) {
+  return answer(http, "", {{"Retry-After", retry_after}});
+}
+void ready_to_wait(UserAgentOptions& options) { options.response_timeout = 10s; }
+
+}  // namespace
+
+TEST_CASE("429 and 503 are repeated when Retry-After says so, for a POST as for a GET") {
+  for (const int code : {429, 503}) {
+    Stage stage({overloaded(code, "0"), answer(200, list(0, 1)), overloaded(code, "0"),
+                 overloaded(code, "1"), answer(201), overloaded(code, "0"), answer(200),
+                 overloaded(code, "0"), answer(200, in_progress)},
+                ready_to_wait);
+    CHECK(search(*stage.agent).matches.size() == 1);
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK(stage.agent->create(uid, data_set(in_progress), patient()).status == status::success);
+    CHECK(std::chrono::steady_clock::now() - begin >= 1s);
+    CHECK(stage.agent->update(uid, data_set(completed), patient()).status == status::success);
+    DataSet found;
+    CHECK(stage.agent->retrieve(uid, {}, found, patient()).good());
+    CHECK(stage.server.requests()[4].body == in_progress);
+    CHECK(stage.targets().size() == 9);
+  }
+}
+
+TEST_CASE("A conflict after such a repeat may be our own doing, which a Retrieve shows") {
+  Stage stage({overloaded(503, "0"), answer(409), answer(200, in_progress),  // Create
+               overloaded(503, "0"), answer(409), answer(200, completed)},   // Update
+              ready_to_wait);
+  CHECK(stage.agent->create(uid, data_set(in_progress), patient()).status == status::success);
+  CHECK(stage.agent->update(uid, data_set(completed), patient()).status == status::success);
+  CHECK(stage.targets().size() == 6);
+}
+
+TEST_CASE("Where waiting is not in time or not asked for, the status is passed on at once") {
+  for (const std::string value : {"", "soon", "-1", "60", "Sun, 06 Nov 2094 08:49:37 GMT"}) {
+    CAPTURE(value);
+    Stage stage({overloaded(503, value), overloaded(503, value)}, ready_to_wait);
+    CHECK(search(*stage.agent).outcome.status == status::out_of_resources);
+    CHECK(stage.agent->create(uid, data_set(in_progress), patient()).status ==
+          status::resource_limitation);
+    CHECK(stage.targets().size() == 2);
+  }
+  Stage stage({overloaded(503, "2"), overloaded(500, "0")}, ready_to_wait);
+  Context context = patient();
+  context.deadline = std::chrono::steady_clock::now() + 2s;
+  const Outcome outcome = search(*stage.agent, {}, context).outcome;
+  CHECK(outcome.status == status::out_of_resources);
+  CHECK(outcome.how == Outcome::How::answered);
+  CHECK(context.deadline > std::chrono::steady_clock::now() + 1s);
+  CHECK(search(*stage.agent).outcome.status == status::upstream_server_error);
+  CHECK(stage.targets().size() == 2);
+}
+
+TEST_CASE("A server that is overloaded for good is asked four times, slower each time") {
+  const auto step = overloaded(503, "0");
+  Stage stage({step, step, step, step, answer(204)}, ready_to_wait);
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(search(*stage.agent).outcome.status == status::out_of_resources);
+  CHECK(stage.targets().size() == 4);
+  CHECK(std::chrono::steady_clock::now() - begin >= 700ms);  // 100 + 200 + 400
+}
+
+TEST_CASE("A cancellation ends the waiting of a Search") {
+  Trigger trigger(true);
+  Stage stage({[&](Peer& peer, const Request& request) {
+                overloaded(503, "5")(peer, request);
+                trigger.fire();
+              }},
+              ready_to_wait);
+  Context context = patient();
+  context.cancellation = &trigger;
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(search(*stage.agent, {}, context).outcome.status == status::cancel);
+  CHECK(std::chrono::steady_clock::now() - begin < 4s);
+}
+
+// --- Redirects to other servers -----------------------------------------------------------------
+
+TEST_CASE("A redirect may be relative, and may lead to another server where that is allowed") {
+  ScriptedServer other({answer(200, list(0, 3)), answer(201)});
+  const std::string there = fmt::format("http://127.0.0.1:{}", other.port());
+  Stage stage({answer(302, "", {{"Location", "./elsewhere?x=1"}}),
+               answer(302, "", {{"Location", there + "/a/b"}}),
+               answer(308, "", {{"Location", there + "/c"}})},
+              [&](UserAgentOptions& options) { options.redirect_origins = {there}; });
+  CHECK(search(*stage.agent).matches.size() == 3);
+  CHECK(stage.targets()[1] == "GET /ris/elsewhere?x=1");
+  CHECK(stage.agent->create(uid, data_set(in_progress), patient()).good());
+  CHECK(other.requests()[0].target == "/a/b");
+  CHECK(other.requests()[1].body == in_progress);
+}
+
+TEST_CASE("Our certificate is not shown to another server that a redirect leads to") {
+  const auto& made = web_test::certificates();
+  // It wants a certificate of the CA that ours is of.
+  web_test::MemoryWorklist worklist;
+  web_test::Lines lines;
+  web::OriginServerOptions server_options;
+  server_options.bind = "127.0.0.1";
+  server_options.port = 0;
+  server_options.tls = made.files("good", "ca");
+  web::OriginServer other(
+      server_options,
+      [&](const mapping::Caller&) {
+        return mapping::Services{&worklist, nullptr};
+      },
+      lines.log());
+  const auto port = other.start();
+  REQUIRE(port.ok());
+  const std::string there = fmt::format("https://127.0.0.1:{}", port.value());
+  Stage stage({answer(302, "", {{"Location", there + "/modality-scheduled-procedure-steps"}})},
+              [&](UserAgentOptions& options) {
+                options.redirect_origins = {there};
+                options.tls = made.files("good", "ca");
+                options.response_timeout = 5s;
+              });
+  CHECK_FALSE(search(*stage.agent).outcome.good());
+  CHECK(web_test::eventually([&] { return lines.hold("peer did not return a certificate"); }));
+  // It would have been served.
+  UserAgentOptions direct = quick(there);
+  direct.response_timeout = 5s;
+  direct.tls = made.files("good", "ca");
+  CHECK(search(*agent_for(direct)).outcome.good());
 }

@@ -186,6 +186,32 @@ TEST_CASE("Update posts to ?update, or to /update where that is configured (rule
   CHECK(path.targets() == std::vector{"POST " + target + "/update"});
 }
 
+TEST_CASE("query-then-path asks at /update where ?update is unknown, and only there (rule J1)") {
+  const auto both = [](UserAgentOptions& options) {
+    options.update_uri = web::UpdateUri::query_then_path;
+  };
+  for (const int http : {404, 405}) {
+    Stage stage({answer(http), answer(200)}, both);
+    CHECK(stage.agent->update(uid, data_set(completed), patient()).status == status::success);
+    CHECK(stage.targets() ==
+          std::vector{"POST " + target + "?update", "POST " + target + "/update"});
+    CHECK(stage.server.requests()[1].body == completed);
+  }
+  for (const int http : {200, 400, 409, 410, 501, 503}) {
+    CAPTURE(http);
+    Stage stage({answer(http), answer(404)}, both);
+    stage.agent->update(uid, data_set(completed), patient());
+    CHECK(stage.targets()[0] == "POST " + target + "?update");
+    for (const std::string& one : stage.targets()) CHECK(one.find("/update") == std::string::npos);
+  }
+  for (const auto uri : {web::UpdateUri::query, web::UpdateUri::path}) {
+    Stage stage({answer(405)}, [=](UserAgentOptions& options) { options.update_uri = uri; });
+    CHECK(stage.agent->update(uid, data_set(completed), patient()).status ==
+          status::unrecognized_operation);
+    CHECK(stage.targets().size() == 1);
+  }
+}
+
 TEST_CASE("An HTTP status of an Update is the DIMSE status that 3b gives") {
   struct Row {
     int http;
