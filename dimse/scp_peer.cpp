@@ -17,6 +17,7 @@ std::string next_transaction_id() {
 }  // namespace
 
 std::string to_string(const mapping::Caller& caller) {
+  if (caller.name.empty()) return caller.address;
   return fmt::format("{}@{}", mapping::to_error_comment(caller.name), caller.address);
 }
 

@@ -38,7 +38,7 @@ struct ScpPeer {
   bool respond(const Message& request, Command response, std::string_view data_set = {});
 };
 
-/// "CTSCANNER@10.0.0.7", printable whatever the peer sent.
+/// "CTSCANNER@10.0.0.7", printable whatever the peer sent; the address alone before it said a name.
 std::string to_string(const mapping::Caller& caller);
 
 /// Whether the modality still wants the answer: no C-CANCEL came, and the association stands.

@@ -183,10 +183,19 @@ class MemoryServices : public mapping::WorklistService, public mapping::MppsServ
 class Lines {
  public:
   mapping::Log log() {
-    return [this](mapping::LogLevel, std::string_view line) {
+    return [this](mapping::LogLevel level, std::string_view line) {
       std::lock_guard lock(mutex_);
       lines_.emplace_back(line);
+      if (level <= mapping::LogLevel::warn) ++warnings_;
     };
+  }
+  std::size_t count() const {
+    std::lock_guard lock(mutex_);
+    return lines_.size();
+  }
+  std::size_t warnings() const {
+    std::lock_guard lock(mutex_);
+    return warnings_;
   }
   bool hold(std::string_view part) const {
     std::lock_guard lock(mutex_);
@@ -199,6 +208,7 @@ class Lines {
  private:
   mutable std::mutex mutex_;
   std::vector<std::string> lines_;
+  std::size_t warnings_ = 0;
 };
 
 /// The front over services in memory, on a free port of the loopback.

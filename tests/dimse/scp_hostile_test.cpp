@@ -145,28 +145,43 @@ TEST_CASE("Each presentation context gets its own answer (rule H3)") {
 }
 
 TEST_CASE("What is no DICOM costs one line in the log") {
-  Front front;
   struct {
     std::string sent;
     std::string line;
   } const cases[] = {
-      {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP"},
-      {std::string("\x16\x03\x01\x02\x00\x01\x00", 7), "TLS client hello"},
-      {std::string(5000, '\xFF'), "something unknown"},
-      {pdu(4, "xxxx"), "another PDU"},
-      {std::string("\x01\x00\xFF\xFF\xFF\xFF", 6), "too long"},
-      {pdu(1, "short"), "127.0.0.1: connection refused"},
-      {pdu(1, std::string(68, '\0') + std::string("\x20\x00\xFF\xFF\x01\x00", 6)), "connection"},
+      {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "it looks like HTTP"},
+      {std::string("\x16\x03\x01\x02\x00\x01\x00", 7), "it looks like a TLS client hello"},
+      {"SSH-2.0-OpenSSH_9.2\r\n", "it looks like SSH"},
+      {std::string(5000, '\xFF'), "it looks like something unknown"},
+      {pdu(4, "xxxx"), "it looks like another PDU"},
+      {std::string("\x01\x00\xFF\xFF\xFF\xFF", 6), "the A-ASSOCIATE-RQ is too long"},
+      {std::string("\x01\x00\x00\x00", 4), "closed in its A-ASSOCIATE-RQ"},
+      {associate_rq({{verification}}).substr(0, 100), "closed in its A-ASSOCIATE-RQ"},
+      {pdu(1, "short"), "broken A-ASSOCIATE-RQ"},
+      {pdu(1, std::string(68, '\0') + std::string("\x20\x00\xFF\xFF\x01\x00", 6)),
+       "broken A-ASSOCIATE-RQ"},
   };
   for (const auto& odd : cases) {
     INFO(odd.line);
+    Front front;
     auto peer = RawPeer::connect(front.port);
     peer.send(odd.sent);
     ::shutdown(peer.descriptor(), SHUT_WR);
     while (!peer.receive_pdu().empty()) {
     }
     CHECK(eventually([&] { return front.lines.hold(odd.line); }));
+    check_served(front);
+    front.scp->stop(20s);  // whatever else it has to say is said
+    CHECK(front.lines.warnings() == 1);
   }
+}
+
+TEST_CASE("A load balancer's empty probes are nothing to warn of") {
+  Front front;
+  for (int i = 0; i < 20; ++i) RawPeer::connect(front.port).close();
+  CHECK(eventually([&] { return front.lines.count() == 20; }));
+  CHECK(front.lines.hold("127.0.0.1: connection refused: closed without a word"));
+  CHECK(front.lines.warnings() == 0);
   check_served(front);
 }
 

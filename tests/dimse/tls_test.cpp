@@ -140,6 +140,36 @@ TEST_CASE("Silent and half-spoken handshakes hold nobody up, nor the stopping") 
   CHECK(waiting.closed());
 }
 
+TEST_CASE("What speaks no TLS to the port with it costs one line in the log, a probe no warning") {
+  struct {
+    std::string sent;
+    std::string line;
+    std::size_t warnings;
+  } const cases[] = {
+      {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "TLS refused: http request (the peer speaks no TLS)",
+       1},
+      {associate_rq({{std::string(uids::verification)}}), "(the peer speaks no TLS)", 1},
+      {std::string("\x16\x03\x01\xFF\xFF\x01\x00", 7), "TLS refused: ", 1},
+      {std::string("\x16\x03\x01\x02\x00\x01\x00", 7), "TLS refused: ", 1},
+      {"", "TLS refused: ", 0},
+  };
+  for (const auto& odd : cases) {
+    INFO(odd.line << " after " << odd.sent.size() << " bytes");
+    Front front(front_options("here", ""));
+    {
+      auto peer = RawPeer::connect(front.port);
+      peer.send(odd.sent);
+      ::shutdown(peer.descriptor(), SHUT_WR);
+      while (!peer.closed()) {
+      }
+    }
+    CHECK(eventually([&] { return front.lines.hold(odd.line); }));
+    CHECK(echo(front.port, "", "ca").good());
+    front.scp->stop(20s);
+    CHECK(front.lines.warnings() == odd.warnings);
+  }
+}
+
 TEST_CASE("DCMTK's echoscu and findscu are served over TLS") {
   Front front(front_options("here", "ca"));
   const auto& at = files();

@@ -1,5 +1,6 @@
-// Any bytes as what a peer sends (the first byte chooses: an association request, or the PDUs of an
-// established association in one of the transfer syntaxes): ended or taken apart, never waited for.
+// Any bytes as what a peer sends (the first byte chooses: an association request, the answer to
+// one, or the PDUs of an established association in one of the transfer syntaxes): ended or taken
+// apart, never waited for. The corpus is what record_dimse.mjs took down from real peers.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -57,6 +58,25 @@ void request_association(std::string_view bytes) {
   if (bytes.size() > 6) (void)dimse::is_well_formed_associate(bytes.substr(6));
 }
 
+void answer_association(std::string_view bytes) {
+  const Connection connection(bytes);
+  dimse::Transport transport(connection.descriptor());
+  dimse::ProposedAssociation proposed;
+  proposed.calling_ae_title = "MODGATE";
+  proposed.called_ae_title = "RIS";
+  proposed.abstract_syntaxes = {mapping::uids::verification, mapping::uids::modality_worklist_find,
+                                mapping::uids::mpps};
+  proposed.fuzzy_matching = true;
+  proposed.user = dimse::UserIdentity{dimse::UserIdentity::Type::passcode, "ct", "secret"};
+  const auto result = dimse::request_association(transport, proposed, Clock::now() + 5s);
+  const bool accepted = result.event == mapping::NetworkEvent::none;
+  FUZZ_CHECK(accepted || !result.why.empty());
+  FUZZ_CHECK(result.event != mapping::NetworkEvent::acse_timeout);
+  for (const auto& context : result.negotiated.contexts) {
+    FUZZ_CHECK(context.id == 1 || context.id == 3 || context.id == 5);
+  }
+}
+
 void check_command(const dimse::Command& command) {
   std::string encoded;
   dimse::encode_command(command, encoded);
@@ -95,8 +115,10 @@ void converse(std::string_view bytes, mapping::TransferSyntax syntax) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  if (data[0] % 4 == 3) {
+  if (data[0] % 8 == 3) {
     request_association(bytes);
+  } else if (data[0] % 8 == 7) {
+    answer_association(bytes);
   } else {
     converse(bytes, static_cast<mapping::TransferSyntax>(data[0] % 4));
   }
