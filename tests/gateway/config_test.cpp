@@ -1,7 +1,11 @@
 // The INI file: form, table of keys, references. conf/modgate.ini is held against the table.
 #include "gateway/config.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -193,6 +197,18 @@ TEST_CASE("each single fault is found where it stands") {
       {"[web]\n[backend a]\nkind = origin-server\nbase_uri = https://h\ntls_trusted = "
        "/nowhere.pem\n",
        "f.ini:5: [backend a] tls_trusted: cannot use /nowhere.pem: No such file or directory"},
+      {"[web]\n[backend a]\nkind = origin-server\nbase_uri = https://h\nusername = u\n",
+       "f.ini:2: [backend a] password_file: missing, expected together with username"},
+      {"[web]\n[backend a]\nkind = origin-server\nbase_uri = https://h\nbearer_token_file = /no\n",
+       "f.ini:5: [backend a] bearer_token_file: cannot use /no: No such file or directory"},
+      {"[web]\n[backend a]\nkind = origin-server\nbase_uri = http://h\nforward_bearer_token = "
+       "yes\n",
+       "f.ini:5: [backend a] forward_bearer_token: would cross the network in plain text, expected "
+       "a base_uri with https, or plain_text_credentials = yes"},
+      {"[web]\n[backend a]\nkind = origin-server\nbase_uri = https://h\nredirect_origins = h\n",
+       "f.ini:5: [backend a] redirect_origins: the URI must begin with http:// or https://"},
+      {"[web]\n[backend a]\nkind = origin-server\nbase_uri = http://h\nupdate_uri = both\n",
+       "f.ini:5: [backend a] update_uri: expected query | path | query-then-path"},
       {"[dimse]\n[backend a]\nkind = scp\nae_title = A\nhost = h\ntls_trusted = /nowhere.pem\n",
        "f.ini:6: [backend a] tls_trusted: cannot use /nowhere.pem: No such file or directory"},
       {"[dimse]\n[backend a]\nkind = scp\nae_title = A\nhost = h\n"
@@ -265,4 +281,40 @@ TEST_CASE("the effective configuration names every key with its value and reads 
   const ConfigReading again = read(reading.effective);
   CHECK(again.faults.empty());
   CHECK(again.effective == reading.effective);
+}
+
+TEST_CASE("credentials toward an origin server reach its options, and no secret is printed") {
+  const auto directory = std::filesystem::temp_directory_path();
+  const std::string file = (directory / fmt::format("modgate-secret-{}", ::getpid())).string();
+  std::ofstream(file) << "hush-hush\n";
+  const auto backend = [&](const std::string& keys) {
+    return read("[web]\n[backend a]\nkind = origin-server\nbase_uri = https://h\n" + keys);
+  };
+  const auto credentials = [](const ConfigReading& reading) {
+    REQUIRE(reading.faults.empty());
+    CHECK(reading.effective.find("hush-hush") == std::string::npos);
+    return std::get<web::UserAgentOptions>(reading.config.backends.at("a").options).credentials;
+  };
+  const auto basic = credentials(backend("username = u\npassword_file = " + file + "\n"));
+  CHECK(basic.username == "u");
+  CHECK(basic.password == "hush-hush");
+  const auto token = credentials(backend("bearer_token_file = " + file + "\n"));
+  CHECK(token.bearer_token_file == file);
+  const auto by_oauth = credentials(
+      backend("oauth_token_uri = https://login/token\noauth_client_id = me\noauth_scope = a b\n"
+              "oauth_client_secret_file = " +
+              file + "\nforward_bearer_token = yes\nplain_text_credentials = yes\n"));
+  CHECK(by_oauth.oauth.token_uri == "https://login/token");
+  CHECK(by_oauth.oauth.client_id == "me");
+  CHECK(by_oauth.oauth.client_secret == "hush-hush");
+  CHECK(by_oauth.oauth.scope == "a b");
+  CHECK(by_oauth.forward_bearer_token);
+  CHECK(by_oauth.plain_text);
+  const auto both =
+      backend("username = u\npassword_file = " + file + "\nbearer_token_file = " + file + "\n");
+  REQUIRE(both.faults.size() == 1);
+  CHECK(to_string(both.faults[0], "f.ini") ==
+        "f.ini:7: [backend a] bearer_token_file: stands beside username, expected one kind of "
+        "credentials");
+  std::filesystem::remove(file);
 }
