@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Measures what modgate adds to C-FIND, N-CREATE and N-SET between peers in memory (tests/bench/
-# dimse_bench.cpp), in one run. Arguments: search, web, mpps, memory; all of them without one.
-# Needs a quiet machine; trust the ratios.
+# Measures what modgate adds to C-FIND, N-CREATE and N-SET between peers in memory, beside Orthanc
+# (tests/bench/dimse_bench.cpp), in one run; prints the targets, and fails where one is missed.
+# Arguments: search, web, mpps, memory; all of them without one. Needs a quiet machine; trust the
+# ratios.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 

@@ -9,9 +9,12 @@
 #include <dcmtk/dcmdata/dctk.h>
 #include <dcmtk/dcmnet/assoc.h>
 #include <dcmtk/dcmnet/dimse.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -149,7 +152,43 @@ inline int connect_loopback(std::uint16_t port) {
   return descriptor;
 }
 
-/// One kept connection; GETs on it and counts the bytes of the body.
+/// Of the loopback, at this moment.
+inline std::uint16_t free_port() {
+  const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  need(::bind(descriptor, generic, size) == 0 && ::getsockname(descriptor, generic, &size) == 0,
+       "no free port");
+  ::close(descriptor);
+  return ntohs(address.sin_port);
+}
+
+inline bool accepts(std::uint16_t port) {
+  const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  const int connected =
+      ::connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address);
+  ::close(descriptor);
+  return connected == 0;
+}
+
+/// A child process that ends with this one, however that ends. run: calls exec.
+template <class Run>
+pid_t start_child(const Run& run) {
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  run();
+  ::_exit(127);
+}
+
+/// One kept connection; asks on it and counts the bytes of the body.
 class HttpClient {
  public:
   explicit HttpClient(std::uint16_t port) : descriptor_(connect_loopback(port)) {}
@@ -158,8 +197,16 @@ class HttpClient {
   ~HttpClient() { ::close(descriptor_); }
 
   std::size_t get(const std::string& target) {
-    const auto request = fmt::format(
-        "GET {} HTTP/1.1\r\nHost: localhost\r\nAccept: application/dicom+json\r\n\r\n", target);
+    return ask(fmt::format(
+        "GET {} HTTP/1.1\r\nHost: localhost\r\nAccept: application/dicom+json\r\n\r\n", target));
+  }
+  std::size_t post(const std::string& target, const std::string& body) {
+    return ask(fmt::format("POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}",
+                           target, body.size(), body));
+  }
+
+ private:
+  std::size_t ask(const std::string& request) {
     need(::send(descriptor_, request.data(), request.size(), MSG_NOSIGNAL) ==
              static_cast<ssize_t>(request.size()),
          "cannot send");
@@ -171,8 +218,6 @@ class HttpClient {
     while (input_.size() < head + 4 + length) receive();
     return length;
   }
-
- private:
   static std::string header(std::string head, std::string_view name) {
     for (auto& c : head) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     const auto at = head.find(name);
@@ -319,12 +364,10 @@ class Modgate {
     std::ofstream(path_) << configuration;
     int log[2];
     need(::pipe(log) == 0, "no pipe");
-    child_ = ::fork();
-    if (child_ == 0) {
+    child_ = start_child([&] {
       ::dup2(log[1], 2);
       ::execl(binary.c_str(), binary.c_str(), "--config", path_.c_str(), nullptr);
-      ::_exit(127);
-    }
+    });
     ::close(log[1]);
     await_ready(log[0]);
     std::thread([descriptor = log[0]] {  // its log must not fill the pipe
