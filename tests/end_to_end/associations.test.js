@@ -225,7 +225,7 @@ test('whoever speaks no DICOM is one line in the log each, a probe none above de
   const seen = gateway.log().length;
   const shaking = tls.connect({ host, port, rejectUnauthorized: false });
   shaking.on('error', () => {});
-  await once(shaking, 'close');
+  await new Promise((resolve) => shaking.on('close', resolve));
   await until(5000, 'a line about TLS', () => gateway.log().slice(seen).includes('\n'));
   assert.match(gateway.log().slice(seen), / warning .*TLS client hello/);
 });

@@ -116,6 +116,14 @@ describe('the C-CANCEL of a modality', () => {
     });
     assert.deepEqual(server.requests.map(({ url }) => new URL(url, 'http://x').searchParams.get('offset') ?? '0'), ['0', '10', '0', '10']);
   });
+
+  test('ends the transfer of the very page that it came in, while that is still arriving (F11)', async () => {
+    await cancelIn((_, response, hold) => {
+      hold();
+      response.writeHead(200, { 'content-type': dicomJson });
+      response.write(`[${Array.from({ length: 10 }, (_unused, index) => JSON.stringify(item(index))).join(',')},`);
+    });
+  });
 });
 
 test('the logs of the gateways name no patient', () => expectNoPatientData(assert, house, ['GEHEIM', 'GERDA']));
