@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -214,7 +215,9 @@ class DumpReader {
       if (!declared) return fail(node.line, declared.fault().what);
       character_set = declared.value();
     }
+    std::set<Tag> added;
     for (const Node& node : level) {
+      if (!added.insert(node.tag).second) continue;  // the first stands, as in dump2dcm
       const auto place = mapping::place_of(node.tag);
       if (place == mapping::TagPlace::misplaced) {
         return fail(node.line, "expected no such element in a data set");

@@ -164,7 +164,7 @@ Outcome StepStore::search(const mapping::Search& search, const mapping::OnMatch&
           state.empty() ? std::nullopt : std::optional(with_status(step, state));
       const DataSetView shown = marked ? marked->view() : step.view();
       if (!matcher.matches(shown)) continue;
-      if (!on_match({mapping::prune_to_identifier(shown, search.identifier), true})) {
+      if (!on_match({mapping::answer_to_identifier(shown, search.identifier), true})) {
         return outcome;
       }
     }

@@ -122,9 +122,13 @@ bool returned_unasked(const Element& element) {
                               element.tag == hl7_structured_document_reference_sequence);
 }
 
-/// level: the keys of Table K.6-1 at this place; null where the table does not reach.
-void prune(DataSetView match, DataSetView identifier, const KeyMap* level, bool root,
-           DataSetBuilder& builder);
+/// Where in the match.
+struct Level {
+  const KeyMap* keys;  ///< of Table K.6-1 at this place; null where it does not reach
+  bool root;
+  bool complete_all;  ///< keys that the match lacks are added: all, not only type 2
+};
+void prune(DataSetView match, DataSetView identifier, const Level& level, DataSetBuilder& builder);
 
 const Key* find_key(const KeyMap* level, Tag tag) {
   if (level == nullptr) return nullptr;
@@ -132,7 +136,7 @@ const Key* find_key(const KeyMap* level, Tag tag) {
   return key == level->end() ? nullptr : &key->second;
 }
 
-void prune_element(const Element& element, const Element& key, const KeyMap* level,
+void prune_element(const Element& element, const Element& key, const Level& level,
                    DataSetBuilder& builder) {
   const bool whole = key.vr != Vr::SQ || element.vr != Vr::SQ || key.items().size() != 1 ||
                      (*key.items().begin()).empty();
@@ -140,11 +144,12 @@ void prune_element(const Element& element, const Element& key, const KeyMap* lev
     builder.add(element);
     return;
   }
-  const Key* const known = find_key(level, element.tag);
+  const Key* const known = find_key(level.keys, element.tag);
+  const Level inside{known == nullptr ? nullptr : &known->item, false, level.complete_all};
   builder.begin_sequence(element.tag);
   for (const DataSetView item : element.items()) {
     builder.begin_item();
-    prune(item, *key.items().begin(), known == nullptr ? nullptr : &known->item, false, builder);
+    prune(item, *key.items().begin(), inside, builder);
     builder.end_item();
   }
   builder.end_sequence();
@@ -152,13 +157,16 @@ void prune_element(const Element& element, const Element& key, const KeyMap* lev
 
 /// A key of type 2 that the match lacks: some servers leave empty attributes out of their JSON, and
 /// a modality may rely on their being there (rule F8).
-void complete(const Element& key, const KeyMap* level, DataSetBuilder& builder) {
-  const Key* const known = find_key(level, key.tag);
-  if (known != nullptr && known->type_2) builder.add(key.tag, known->vr, {});
+void complete(const Element& key, const Level& level, DataSetBuilder& builder) {
+  const Key* const known = find_key(level.keys, key.tag);
+  if (known != nullptr && known->type_2) {
+    builder.add(key.tag, known->vr, {});
+  } else if (level.complete_all && key.vr != Vr::SQ && key.tag != tags::TimezoneOffsetFromUTC) {
+    builder.add(key.tag, key.vr, {});
+  }
 }
 
-void prune(DataSetView match, DataSetView identifier, const KeyMap* level, bool root,
-           DataSetBuilder& builder) {
+void prune(DataSetView match, DataSetView identifier, const Level& level, DataSetBuilder& builder) {
   auto key = identifier.begin();
   const auto end = identifier.end();
   for (const Element& element : match) {
@@ -166,7 +174,7 @@ void prune(DataSetView match, DataSetView identifier, const KeyMap* level, bool 
     if (key != end && key->tag == element.tag) {
       prune_element(element, *key, level, builder);
       ++key;
-    } else if (root && returned_unasked(element)) {
+    } else if (level.root && returned_unasked(element)) {
       builder.add(element);
     }
   }
@@ -209,8 +217,14 @@ DataSet with_all_return_keys(DataSetView identifier) {
 
 DataSet prune_to_identifier(DataSetView match, DataSetView identifier) {
   DataSetBuilder builder;
-  prune(match, identifier, &worklist_keys(), true, builder);
+  prune(match, identifier, {&worklist_keys(), true, false}, builder);
   return built(builder, match);
+}
+
+DataSet answer_to_identifier(DataSetView step, DataSetView identifier) {
+  DataSetBuilder builder;
+  prune(step, identifier, {&worklist_keys(), true, true}, builder);
+  return built(builder, step);
 }
 
 std::vector<DataSet> split_scheduled_procedure_steps(const DataSet& match) {

@@ -22,6 +22,11 @@ DataSet with_all_return_keys(DataSetView identifier);
 /// type 2 that the match lacks are there with zero length.
 DataSet prune_to_identifier(DataSetView match, DataSetView identifier);
 
+/// What an SCP answers of a step that it keeps: the same, and every other key that the step lacks
+/// is there with zero length as well, except sequences and (0008,0201). PS3.4, K.4.1.1.3.2; rule
+/// F8.
+DataSet answer_to_identifier(DataSetView step, DataSetView identifier);
+
 /// One data set for each item of the Scheduled Procedure Step Sequence, with the root attributes
 /// copied (rule F9). A match without that sequence, or with an empty one, comes back as it is.
 std::vector<DataSet> split_scheduled_procedure_steps(const DataSet& match);

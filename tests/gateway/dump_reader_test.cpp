@@ -131,7 +131,9 @@ TEST_CASE("a fault names its line and what was expected, never a value") {
       {deep, "line 65: expected at most 32 sequences inside each other"},
   };
   for (const Row& row : rows) CHECK(json_of(row.dump) == "fault: " + row.expected);
-  CHECK(json_of("(0010,0020) LO [1]\n(0010,0020) LO [2]\n").starts_with("fault: "));
+  // DCMTK's own example has one twice; dump2dcm takes the first.
+  CHECK(json_of("(0010,0020) LO [1]\n(0010,0020) LO [2]\n") ==
+        R"({"00100020":{"vr":"LO","Value":["1"]}})");
   CHECK(json_of("(0008,0005) CS [NONE]\n").starts_with("fault: line 1: "));
 }
 

@@ -321,7 +321,7 @@ TEST_CASE("a match holds what the identifier asks for, and no more (F8)") {
       found.matches[0] ==
       from(
           R"({"00100020":{"vr":"LO","Value":["PID"]},"00400100":{"vr":"SQ","Value":[)"
-          R"({"00080060":{"vr":"CS","Value":["MR"]},"00400009":{"vr":"SH","Value":["STEP"]}}]}})"));
+          R"({"00080060":{"vr":"CS","Value":["MR"]},"00400009":{"vr":"SH","Value":["STEP"]},"00400020":{"vr":"CS"}}]}})"));
   CHECK(search(*store, R"("00080060":{"vr":"CS","Value":["CT"]},)").matches.empty());
 }
 

@@ -306,3 +306,23 @@ TEST_CASE("A retrieved MPPS is reduced to the paths or attributes asked for (F26
   CHECK(dump(prune_to_attributes(mpps, {tags::PerformedProcedureStepStatus, tags::PatientID,
                                         tags::PatientName})) == "00100020=1 00400252=COMPLETED");
 }
+
+TEST_CASE("An SCP answers every key, with zero length where its step knows no value (F8)") {
+  const DataSet step = make([](DataSetBuilder& b) {
+    b.add(tags::PatientID, Vr::LO, "1").add(tags::PatientName, Vr::PN, "N");
+    b.begin_sequence(tags::ScheduledProcedureStepSequence).begin_item();
+    b.add(tags::Modality, Vr::CS, "MR").end_item().end_sequence();
+  });
+  const DataSet identifier = make([](DataSetBuilder& b) {
+    b.add(tags::AccessionNumber, Vr::SH, {}).add(tags::PatientID, Vr::LO, {});
+    b.add(Tag{0x0008, 0x0081}, Vr::ST, {});               // of no worklist
+    b.add(tags::TimezoneOffsetFromUTC, Vr::SH, "+0100");  // no key
+    b.begin_sequence(tags::ScheduledProcedureStepSequence).begin_item();
+    b.add(Tag{0x0040, 0x0020}, Vr::CS, {}).add(tags::Modality, Vr::CS, {});
+    b.begin_sequence(Tag{0x0040, 0x0008}).begin_item();
+    b.add(Tag{0x0008, 0x0100}, Vr::SH, {}).end_item().end_sequence();
+    b.end_item().end_sequence();
+  });
+  CHECK(dump(answer_to_identifier(step, identifier)) ==
+        "00080050 00080081 00100020=1 00400100[{00080060=MR 00400020}]");
+}
