@@ -38,8 +38,10 @@ Element response(std::string_view status, std::span<const ResultForm> forms = {}
   return element;
 }
 
-Element failures(std::string_view statuses) {
-  Element element = response(statuses);
+/// The statuses of problem reports; 401 stands among them where somebody is asked who he is.
+Element failures(const CapabilitiesOptions& options, std::string_view others) {
+  Element element =
+      response(fmt::format("400 {}{}", options.asks_for_credentials ? "401 " : "", others));
   element.children.push_back(representation("application/problem+json"));
   return element;
 }
@@ -117,13 +119,15 @@ Element method(const Operation& operation, const CapabilitiesOptions& options) {
   switch (operation.transaction) {
     case Transaction::search:
       children = {search_request(options), response("200", options.search_forms), response("204"),
-                  failures("400 403 406 413 500 501 503")};
+                  failures(options, "403 406 413 500 501 503")};
       break;
     case Transaction::create:
-      children = {body_request(), response("201"), failures("400 403 409 413 415 500 501 503")};
+      children = {body_request(), response("201"),
+                  failures(options, "403 409 411 413 415 500 501 503")};
       break;
     case Transaction::update:
-      children = {body_request(), response("200"), failures("400 403 404 409 413 415 500 501 503")};
+      children = {body_request(), response("200"),
+                  failures(options, "403 404 409 411 413 415 500 501 503")};
       if (!operation.path.ends_with("/update")) {
         children[0].children.insert(children[0].children.begin(),
                                     param("update", "query", {{"required", "true"}}));
@@ -131,7 +135,7 @@ Element method(const Operation& operation, const CapabilitiesOptions& options) {
       break;
     case Transaction::retrieve:
       children = {retrieve_request(options), response("200", options.retrieve_forms),
-                  failures("400 403 404 406 500 501 503")};
+                  failures(options, "403 404 406 500 501 503")};
       break;
   }
   return element;

@@ -30,6 +30,7 @@ struct CapabilitiesOptions {
   std::string base_uri;  ///< as the client knows it; without a slash at its end
   std::span<const ResultForm> search_forms;
   std::span<const ResultForm> retrieve_forms;
+  bool asks_for_credentials = false;  ///< 401 may be answered
 };
 
 /// One element of the description, whatever form it is written in.

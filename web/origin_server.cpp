@@ -213,7 +213,8 @@ std::optional<Answer> OriginServer::Impl::options(const RawRequest& request,
   const auto description = describe(operations_for(context), target,
                                     {.base_uri = transactions_->service(request),
                                      .search_forms = search_forms,
-                                     .retrieve_forms = retrieve_forms});
+                                     .retrieve_forms = retrieve_forms,
+                                     .asks_for_credentials = authentication_ != nullptr});
   if (!description && !allow.empty()) return to_answer(501, "This resource is not offered here");
   if (!description) return std::nullopt;
   constexpr std::array types{wadl_xml, wadl_json};

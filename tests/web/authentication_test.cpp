@@ -208,6 +208,7 @@ TEST_CASE("A user who may only read is 403 for Create and Update, whatever he se
   CHECK(ask(port.value(), get(target, reader)).body.find("Head") == std::string::npos);
   const std::string describe = "OPTIONS / HTTP/1.1\r\nHost: h\r\n";
   const std::string for_reader = ask(port.value(), describe + reader + "\r\n").body;
+  CHECK(for_reader.find("status=\"400 401 403 ") != std::string::npos);
   CHECK(for_reader.find("\"GET\"") != std::string::npos);
   CHECK(for_reader.find("\"POST\"") == std::string::npos);
   CHECK(ask(port.value(), describe + writer + "\r\n").body.find("\"POST\"") != std::string::npos);

@@ -258,6 +258,7 @@ TEST_CASE(
 
 TEST_CASE("Capabilities are negotiated (rule C2)") {
   Site site;
+  CHECK(site.options("/").body.find(" 401 ") == std::string::npos);  // nobody is asked who he is
   struct Row {
     std::string accept;
     std::string type;

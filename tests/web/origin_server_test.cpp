@@ -815,6 +815,43 @@ TEST_CASE("HEAD is GET without the body, OPTIONS tells the methods (rule B23)") 
   CHECK(client.receive().header("allow") == "POST, GET, HEAD, OPTIONS");
 }
 
+TEST_CASE("A slash at the end of a resource is no other resource (rule J3)") {
+  Site site;
+  add_steps(site, 1);
+  const std::string target = mpps + "/" + uid + "/";
+  CHECK(ask(site.port, get(sps + "/?limit=1")).status == 200);
+  const Response created = ask(site.port, post(target, step));
+  CHECK(created.status == 201);
+  CHECK(created.header("location") == mpps + "/" + uid);
+  CHECK(ask(site.port, post(target + "?update", step)).status == 200);
+  CHECK(ask(site.port, post(target + "update/", step)).status == 200);
+  const Response found = ask(site.port, get(target));
+  CHECK(found.status == 200);
+  CHECK(found.header("content-location") == mpps + "/" + uid);
+  const Response head = ask(site.port, "HEAD " + target + " HTTP/1.1\r\nHost: h\r\n\r\n");
+  CHECK(head.status == 200);
+  CHECK(head.header("content-length") == std::to_string(found.body.size()));
+  CHECK(head.body.empty());
+  check_problem(ask(site.port, get(target + "/")), 404);
+}
+
+TEST_CASE("HTTP/1.0 is served by the origin server, without chunks and closed unless it asks") {
+  Site site;
+  add_steps(site, 1000);
+  Client client(site.port);
+  client.send("GET " + sps + " HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  const Response kept = client.receive();
+  CHECK(kept.status == 200);
+  CHECK(kept.header("connection") == "keep-alive");
+  CHECK(kept.header("transfer-encoding") == "-");
+  CHECK(results(kept) == 1000);
+  client.send("GET " + sps + "?limit=1 HTTP/1.0\r\n\r\n");
+  const Response last = client.receive();
+  CHECK(last.status == 200);
+  CHECK(last.header("connection") == "close");
+  CHECK(client.closed());
+}
+
 TEST_CASE("Range changes nothing of an answer") {
   Site site;
   add_steps(site, 3);
