@@ -1,6 +1,7 @@
 // Numbers and their text.
 #include "mapping/number_text.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -38,14 +39,12 @@ bool read(std::string_view text, std::string& value_field) {
 }
 
 template <class Number>
-bool write(const char* at, std::string& text) {
+char* write(const char* at, char* to) {
   const auto number = load<Number>(at);
   if constexpr (std::is_floating_point_v<Number>) {
-    if (!std::isfinite(number)) return false;
+    if (!std::isfinite(number)) return nullptr;
   }
-  char digits[40];
-  text.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
-  return true;
+  return std::to_chars(to, to + max_number_text, number).ptr;
 }
 
 }  // namespace
@@ -80,29 +79,29 @@ bool append_number(Vr vr, std::string_view text, std::string& value_field) {
   return true;
 }
 
-bool append_number_text(Vr vr, const char* number, std::string& text) {
+char* write_number_text(Vr vr, const char* number, char* to) {
   switch (vr) {
     case Vr::US:
-      return write<std::uint16_t>(number, text);
+      return write<std::uint16_t>(number, to);
     case Vr::SS:
-      return write<std::int16_t>(number, text);
+      return write<std::int16_t>(number, to);
     case Vr::UL:
-      return write<std::uint32_t>(number, text);
+      return write<std::uint32_t>(number, to);
     case Vr::SL:
-      return write<std::int32_t>(number, text);
+      return write<std::int32_t>(number, to);
     case Vr::UV:
-      return write<std::uint64_t>(number, text);
+      return write<std::uint64_t>(number, to);
     case Vr::SV:
-      return write<std::int64_t>(number, text);
+      return write<std::int64_t>(number, to);
     case Vr::FL:
-      return write<float>(number, text);
+      return write<float>(number, to);
     case Vr::FD:
-      return write<double>(number, text);
+      return write<double>(number, to);
     default:
       break;
   }
-  text.append(to_string(Tag(load<std::uint16_t>(number), load<std::uint16_t>(number + 2))));
-  return true;
+  const std::string tag = to_string({load<std::uint16_t>(number), load<std::uint16_t>(number + 2)});
+  return std::copy(tag.begin(), tag.end(), to);
 }
 
 bool exact_as_double(Vr vr, const char* number) {

@@ -13,9 +13,12 @@ namespace mapping {
 /// text is no number in the range of the VR, or not finite; value_field is then untouched.
 bool append_number(Vr vr, std::string_view text, std::string& value_field);
 
-/// Appends the text of the number at this place of a value field: the shortest that reads back.
-/// False if it is not finite.
-bool append_number_text(Vr vr, const char* number, std::string& text);
+/// Characters of the longest text of a number.
+inline constexpr std::size_t max_number_text = 32;
+
+/// Writes the text of the number at this place of a value field, the shortest that reads back, to
+/// where there is room for max_number_text. Returns its end; null if the number is not finite.
+char* write_number_text(Vr vr, const char* number, char* to);
 
 /// Bytes of one number in a value field: as VrFacts::unit, but 4 for AT.
 std::size_t number_width(Vr vr);

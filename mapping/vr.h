@@ -109,14 +109,14 @@ inline constexpr std::array<VrFacts, vr_count> vr_table{{
     {Vr::UV, VrKind::number, true, false, true, '\0', 8, 0},
 }};
 
+// Five bits tell two capital letters apart.
 constexpr std::size_t vr_slot(std::uint16_t letters) {
-  return static_cast<std::size_t>((letters & 0xFF) - 'A') * 26 +
-         static_cast<std::size_t>((letters >> 8) - 'A');
+  return static_cast<std::size_t>((letters & 0x1F) << 5 | (letters >> 8 & 0x1F));
 }
 
 // Index by both letters: reading a data set asks for every element.
-constexpr std::array<std::uint8_t, 26 * 26> make_vr_index() {
-  std::array<std::uint8_t, 26 * 26> index{};
+constexpr std::array<std::uint8_t, 32 * 32> make_vr_index() {
+  std::array<std::uint8_t, 32 * 32> index{};
   for (auto& i : index) i = vr_count;
   for (std::uint8_t i = 0; i < vr_count; ++i) {
     index[vr_slot(static_cast<std::uint16_t>(vr_table[i].vr))] = i;

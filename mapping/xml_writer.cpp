@@ -133,7 +133,10 @@ class Writer {
     const std::size_t width = number_width(element.vr);
     for (std::size_t i = 0; i + width <= element.value.size(); i += width) {
       write_number_attribute("Value", i / width + 1);
-      if (!append_number_text(element.vr, element.value.data() + i, out_)) {
+      char text[max_number_text];
+      if (const char* end = write_number_text(element.vr, element.value.data() + i, text)) {
+        out_.append(text, static_cast<std::size_t>(end - text));
+      } else {
         refuse(element.tag, "a finite number");
       }
       out_.append("</Value>");
