@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string>
 
+#include "tests/web/web_support.h"
 #include "web/tls.h"
 
 namespace web_test {
@@ -19,6 +20,7 @@ struct Run {
 };
 
 inline Run run(const std::string& command) {
+  cross_the_wire();
   Run result;
   std::FILE* pipe = ::popen(("{ " + command + " ; } 2>&1").c_str(), "r");
   REQUIRE(pipe != nullptr);
@@ -27,6 +29,7 @@ inline Run run(const std::string& command) {
     result.output.append(buffer, got);
   }
   result.code = ::pclose(pipe);
+  cross_the_wire();
   return result;
 }
 
