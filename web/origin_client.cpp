@@ -135,6 +135,7 @@ OriginReply OriginClient::follow(Try now) {
   constexpr int max_redirects = 3;
   for (int redirects = 0;; ++redirects) {
     OriginReply reply = accept_anything(now);
+    reply.repeated = now.repeated;
     if (reply.how != OriginReply::How::answered || redirects == max_redirects) return reply;
     const bool kept = reply.status == 307 || reply.status == 308;
     const bool moved = reply.status == 301 || reply.status == 302 || reply.status == 303;
@@ -178,8 +179,8 @@ OriginReply OriginClient::wait_while_busy(Try& now) {
       reply.how = OriginReply::How::cancelled;
       return reply;
     }
+    now.repeated = true;
     reply = authorized(now);
-    reply.repeated = true;
   }
   return reply;
 }

@@ -53,6 +53,7 @@ class OriginClient {
     OriginRequest request;
     const mapping::Context& context;
     bool cancellable;
+    bool repeated = false;   ///< after a 429 or 503
     std::size_t server = 0;  ///< number: 0 = the origin server, n = the n-th of redirect_servers
   };
   OriginReply follow(Try now);

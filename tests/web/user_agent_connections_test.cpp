@@ -329,11 +329,14 @@ TEST_CASE("429 and 503 are repeated when Retry-After says so, for a POST as for 
 
 TEST_CASE("A conflict after such a repeat may be our own doing, which a Retrieve shows") {
   Stage stage({overloaded(503, "0"), answer(409), answer(200, in_progress),  // Create
-               overloaded(503, "0"), answer(409), answer(200, completed)},   // Update
+               overloaded(503, "0"), answer(308, "", {{"Location", "/a"}}), answer(409),
+               answer(200, in_progress),                                    // Create, moved
+               overloaded(503, "0"), answer(409), answer(200, completed)},  // Update
               ready_to_wait);
   CHECK(stage.agent->create(uid, data_set(in_progress), patient()).status == status::success);
+  CHECK(stage.agent->create(uid, data_set(in_progress), patient()).status == status::success);
   CHECK(stage.agent->update(uid, data_set(completed), patient()).status == status::success);
-  CHECK(stage.targets().size() == 6);
+  CHECK(stage.targets().size() == 10);
 }
 
 TEST_CASE("Where waiting is not in time or not asked for, the status is passed on at once") {
