@@ -171,6 +171,8 @@ class MppsQueue {
   virtual std::optional<RecordedStep> step(const mapping::Uid& mpps) = 0;
 
   virtual std::vector<QueueEntry> list(const QueueFilter& filter) = 0;
+  /// One message at each receiver, or at this one, in whatever state.
+  virtual std::vector<QueueEntry> entries(MessageId id, const std::string& receiver) = 0;
   virtual std::optional<MppsMessage> message(MessageId id) = 0;
   virtual std::vector<QueueDepth> depths() = 0;
   /// A held or waiting one is tried again at once. False if there is no such open one.

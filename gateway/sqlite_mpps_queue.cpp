@@ -187,6 +187,7 @@ class SqliteMppsQueue::Impl {
   void finish(const Delivery& delivery, const Attempt& attempt, QueueTime now);
   std::optional<RecordedStep> step(const std::string& mpps);
   std::vector<QueueEntry> list(const QueueFilter& filter);
+  std::vector<QueueEntry> entries(MessageId id, const std::string& receiver);
   std::vector<QueueDepth> depths();
   bool set_open_state(MessageId id, const std::string& receiver, int to, std::string_view from);
   std::size_t forget(QueueTime accepted_before);
@@ -469,17 +470,13 @@ std::optional<RecordedStep> SqliteMppsQueue::Impl::step(const std::string& mpps)
   return step;
 }
 
-std::vector<QueueEntry> SqliteMppsQueue::Impl::list(const QueueFilter& filter) {
-  SQLite::Statement query(
-      database_,
-      fmt::format("SELECT d.message, d.receiver, m.operation, m.mpps, m.caller, m.tx, "
-                  "d.state, d.attempts, m.accepted, d.due, d.changed, d.status, d.reason "
-                  "FROM deliveries d JOIN messages m ON m.id=d.message "
-                  "WHERE d.state IN ({}) AND d.receiver<>'' AND (?1='' OR d.receiver=?1) "
-                  "AND m.accepted<?2 ORDER BY d.message, d.receiver LIMIT ?3",
-                  stored_as(filter.state)));
+constexpr const char* entry_columns =
+    "SELECT d.message, d.receiver, m.operation, m.mpps, m.caller, m.tx, d.state, d.attempts, "
+    "m.accepted, d.due, d.changed, d.status, d.reason FROM deliveries d "
+    "JOIN messages m ON m.id=d.message WHERE d.receiver<>'' AND (?1='' OR d.receiver=?1) ";
+
+std::vector<QueueEntry> entries_of(Use& rows) {
   std::vector<QueueEntry> entries;
-  Use rows(query, filter.receiver, filter.accepted_before, static_cast<std::int64_t>(filter.limit));
   while (rows.step()) {
     entries.push_back({.id = rows[0].getInt64(),
                        .receiver = rows[1].getString(),
@@ -496,6 +493,23 @@ std::vector<QueueEntry> SqliteMppsQueue::Impl::list(const QueueFilter& filter) {
                        .reason = rows[12].getString()});
   }
   return entries;
+}
+
+std::vector<QueueEntry> SqliteMppsQueue::Impl::list(const QueueFilter& filter) {
+  SQLite::Statement query(database_, fmt::format("{} AND d.state IN ({}) AND m.accepted<?2 "
+                                                 "ORDER BY d.message, d.receiver LIMIT ?3",
+                                                 entry_columns, stored_as(filter.state)));
+  Use rows(query, filter.receiver, filter.accepted_before, static_cast<std::int64_t>(filter.limit));
+  return entries_of(rows);
+}
+
+std::vector<QueueEntry> SqliteMppsQueue::Impl::entries(MessageId id, const std::string& receiver) {
+  const std::string mpps = mpps_of(id);
+  SQLite::Statement query(
+      database_,
+      fmt::format("{} AND d.mpps=?2 AND d.message=?3 ORDER BY d.receiver", entry_columns));
+  Use rows(query, receiver, mpps, id);
+  return entries_of(rows);
 }
 
 std::vector<QueueDepth> SqliteMppsQueue::Impl::depths() {
@@ -651,6 +665,12 @@ std::optional<RecordedStep> SqliteMppsQueue::step(const Uid& mpps) {
 std::vector<QueueEntry> SqliteMppsQueue::list(const QueueFilter& filter) {
   std::vector<QueueEntry> entries;
   impl_->run([&] { entries = impl_->list(filter); });
+  return entries;
+}
+
+std::vector<QueueEntry> SqliteMppsQueue::entries(MessageId id, const std::string& receiver) {
+  std::vector<QueueEntry> entries;
+  impl_->run([&] { entries = impl_->entries(id, receiver); });
   return entries;
 }
 

@@ -37,6 +37,7 @@ class SqliteMppsQueue : public MppsQueue {
   bool changed_elsewhere() override;
   std::optional<RecordedStep> step(const mapping::Uid& mpps) override;
   std::vector<QueueEntry> list(const QueueFilter& filter) override;
+  std::vector<QueueEntry> entries(MessageId id, const std::string& receiver) override;
   std::optional<MppsMessage> message(MessageId id) override;
   std::vector<QueueDepth> depths() override;
   bool retry(MessageId id, const std::string& receiver) override;

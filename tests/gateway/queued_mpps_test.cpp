@@ -131,6 +131,7 @@ TEST_CASE("a queue that cannot write is 0213, and in direct mode nothing is sent
     bool changed_elsewhere() override { return false; }
     std::optional<RecordedStep> step(const mapping::Uid&) override { throw QueueFailure("no"); }
     std::vector<QueueEntry> list(const QueueFilter&) override { return {}; }
+    std::vector<QueueEntry> entries(MessageId, const std::string&) override { return {}; }
     std::optional<MppsMessage> message(MessageId) override { return {}; }
     std::vector<QueueDepth> depths() override { return {}; }
     bool retry(MessageId, const std::string&) override { return false; }
