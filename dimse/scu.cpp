@@ -494,6 +494,12 @@ Outcome Scu::echo(const Context& context) {
   return impl_->ask(Transaction::retrieve, uids::verification, request, nullptr, context);
 }
 
+bool Scu::answers(const Context& context) {
+  const Outcome outcome = echo(context);
+  return outcome.how == Outcome::How::answered ||
+         outcome.event == mapping::NetworkEvent::abstract_syntax_refused;
+}
+
 bool Scu::offers_retrieve() const { return impl_->offers_retrieve(); }
 
 std::size_t Scu::associations() const { return impl_->associations(); }

@@ -69,6 +69,8 @@ class Scu : public mapping::WorklistService, public mapping::MppsService {
 
   /// C-ECHO. PS3.7, 9.1.5.
   mapping::Outcome echo(const mapping::Context& context);
+  /// Whether there is an SCP at all: it takes an association, with or without Verification.
+  bool answers(const mapping::Context& context);
 
   /// Associations that are open now, idle ones included.
   std::size_t associations() const;

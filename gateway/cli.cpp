@@ -5,11 +5,14 @@
 
 #include <CLI/CLI.hpp>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gateway/config.h"
+#include "gateway/queue_command.h"
 #include "gateway/serve.h"
 
 namespace gateway {
@@ -53,6 +56,66 @@ int run(const std::string& path) {
   return serve(reading->config);
 }
 
+/// "modgate queue …": the words, and what they are turned into.
+class QueueCommandLine {
+ public:
+  explicit QueueCommandLine(CLI::App& app)
+      : queue_(*app.add_subcommand("queue", "the durable queue of MPPS messages")) {
+    using Verb = QueueCommand::Verb;
+    queue_.require_subcommand(1);
+    add(Verb::list, "list", "what is open, or in the state that is named");
+    CLI::App& show = add(Verb::show, "show", "everything about messages");
+    show.add_flag("--with-patient-data", command_.with_patient_data, "their attributes, too");
+    add(Verb::retry, "retry", "try held or waiting messages again now");
+    CLI::App& discard = add(Verb::discard, "discard", "never deliver messages; asks first");
+    discard.add_flag("--yes", command_.yes, "do not ask");
+    add(Verb::export_messages, "export", "messages with their attributes, a JSON object a line");
+  }
+  bool parsed() const { return queue_.parsed(); }
+  int run() {
+    if (command_.verb != QueueCommand::Verb::list && command_.ids.empty() && !all_) {
+      fmt::print(stderr, "modgate queue: expected numbers of messages, or --all\n");
+      return faults_found;
+    }
+    const auto reading = load(path_);
+    if (!reading) return faults_found;
+    if (!older_than_.empty()) {
+      command_.filter.accepted_before = queue_now() - parse_age(older_than_).value();
+    }
+    if (!state_.empty()) command_.filter.state = parse_delivery_state(state_);
+    return run_queue_command(reading->config.state_dir, command_, std::cin, std::cout, std::cerr);
+  }
+
+ private:
+  CLI::App& add(QueueCommand::Verb verb, const std::string& name, const std::string& what) {
+    CLI::App& app = *queue_.add_subcommand(name, what);
+    app.callback([this, verb] { command_.verb = verb; });
+    app.add_option("--config", path_, "INI file")->type_name("FILE")->required();
+    app.add_option("--receiver", command_.filter.receiver, "name of a [backend …]");
+    app.add_option("--state", state_, "such as held or delivered")
+        ->check([](const std::string& text) {
+          return parse_delivery_state(text) ? std::string()
+                                            : "expected waiting, delivering, held, withheld, "
+                                              "undecided, delivered or discarded";
+        });
+    app.add_option("--older-than", older_than_, "since acceptance, such as 90m, 2h or 3d")
+        ->check([](const std::string& text) {
+          return parse_age(text) ? std::string() : "expected a number with s, m, h or d behind it";
+        });
+    app.add_option("--limit", command_.filter.limit, "at most so many");
+    if (verb != QueueCommand::Verb::list) {
+      app.add_option("message", command_.ids, "numbers as list shows them");
+      app.add_flag("--all", all_, "everything that the other options leave");
+    }
+    return app;
+  }
+
+  CLI::App& queue_;
+  QueueCommand command_;
+  std::string path_, state_, older_than_;
+  bool all_ = false;
+};
+
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
@@ -64,12 +127,14 @@ int run_command_line(int argc, char** argv) {
       "check", "read and validate the configuration, print it with its defaults");
   std::string check_path;
   check_command->add_option("--config", check_path, "INI file")->type_name("FILE")->required();
+  QueueCommandLine queue(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : faults_found;
   }
   if (check_command->parsed()) return check(check_path);
+  if (queue.parsed()) return queue.run();
   if (path.empty()) {
     fmt::print(stderr, "modgate: expected --config FILE; see modgate --help\n");
     return faults_found;

@@ -38,19 +38,24 @@ class ConfigReader {
   void read_section(const IniSection& section) {
     const bool named = section.kind == "backend" || section.kind == "modality";
     if (named == section.name.empty() &&
-        (named || section.kind == "gateway" || section.kind == "dimse" || section.kind == "web")) {
+        (named || section.kind == "gateway" || section.kind == "queue" || section.kind == "dimse" ||
+         section.kind == "web")) {
       fault(section.line, section.title(), "",
             named ? fmt::format("expected a name, as in [{} one]", section.kind)
                   : fmt::format("expected no name, as in [{}]", section.kind));
     }
     if (section.kind == "gateway") {
-      apply(section, gateway_keys(config(), state_dir_));
+      apply(section, gateway_keys(config()));
+    } else if (section.kind == "queue") {
+      apply(section, queue_keys(config().delivery));
     } else if (section.kind == "dimse") {
       apply(section, dimse_keys(config().dimse.emplace()));
+      check_route(section, config().dimse->route);
       check_tls(section, config().dimse->options.tls, true);
     } else if (section.kind == "web") {
       const std::size_t faults = reading_.faults.size();
       apply(section, web_keys(config().web.emplace()));
+      check_route(section, config().web->route);
       check_tls(section, config().web->options.tls, true);
       if (reading_.faults.size() == faults) {
         check(section, web::Authentication::make(config().web->options.authentication));
@@ -63,7 +68,8 @@ class ConfigReader {
       fault(section.line, section.title(), "",
             section.kind == "admin" || section.kind == "audit"
                 ? "not yet available"
-                : "unknown section, expected gateway, dimse, web, backend NAME or modality NAME");
+                : "unknown section, expected gateway, queue, dimse, web, backend NAME or modality "
+                  "NAME");
     }
   }
 
@@ -91,13 +97,15 @@ class ConfigReader {
       config().backends.insert_or_assign(section.name, std::move(backend));
     } else if (kind_entry != section.entries.end() && kind_entry->value == "store") {
       StepStoreOptions store;
-      apply(section, store_backend_keys(store, kind));
+      BackendConfig backend;
+      apply(section, store_backend_keys(store, backend, kind));
       if (!store_.empty()) {
         fault(kind_entry->line, section.title(), "kind",
               fmt::format("expected one store at most, [backend {}] is one already", store_));
       }
       store_ = section.name;
-      config().backends.insert_or_assign(section.name, BackendConfig{std::move(store)});
+      backend.options = std::move(store);
+      config().backends.insert_or_assign(section.name, std::move(backend));
     } else if (kind_entry == section.entries.end()) {
       fault(section.line, section.title(), "kind", "missing, expected scp | origin-server | store");
     } else {  // without its kind no other key can be judged
@@ -163,15 +171,27 @@ class ConfigReader {
     wrong(what.substr(0, colon), what.substr(colon + 2));
   }
 
+  void check_route(const IniSection& section, const Route& route) {
+    if (route.retrieve_from == RetrieveFrom::gateway && !route.mpps_queued &&
+        route.mpps.size() < 2) {
+      fault(
+          line_of(section, "retrieve_from"), section.title(), "retrieve_from",
+          "gateway keeps no record of steps here, expected mpps_delivery = queued or several mpps");
+    }
+  }
+
   void read_modality(const IniSection& section) {
     dimse::Modality modality;
     ModalityRoute route;
     apply(section, modality_keys(modality, route));
-    for (const char* key : {"worklist", "mpps"}) {  // a key that is not there is no empty one
-      const bool there = std::any_of(section.entries.begin(), section.entries.end(),
-                                     [&](const IniEntry& entry) { return entry.key == key; });
-      if (!there) (key == std::string_view("mpps") ? route.mpps : route.worklist).reset();
-    }
+    const auto there = [&](std::string_view key) {
+      return std::any_of(section.entries.begin(), section.entries.end(),
+                         [&](const IniEntry& entry) { return entry.key == key; });
+    };
+    // A key that is not there is no empty one.
+    if (!there("worklist")) route.worklist.reset();
+    if (!there("mpps")) route.mpps.reset();
+    if (!there("mpps_delivery")) route.mpps_queued.reset();
     route.ae_title = modality.ae_title;
     const bool twice = std::any_of(
         config().modalities.begin(), config().modalities.end(), [&](const ModalityRoute& other) {
@@ -243,7 +263,7 @@ class ConfigReader {
         }
       }
     }
-    if (!store_.empty()) store().state_dir = state_dir_;
+    if (!store_.empty()) store().state_dir = config().state_dir;
     if (config().dimse) {
       config().dimse->options.modalities = modalities_;
     } else if (!modalities_.empty()) {
@@ -252,7 +272,6 @@ class ConfigReader {
   }
 
   ConfigReading& reading_;
-  std::string state_dir_;
   std::vector<dimse::Modality> modalities_;
   std::set<std::string> backend_names_;
   std::string store_;                    // the backend of this kind; empty = none
@@ -288,12 +307,13 @@ std::vector<ConfigKey> config_keys() {
   dimse::Modality modality;
   ModalityRoute route;
   const std::pair<const char*, Keys> sections[] = {
-      {"gateway", gateway_keys(config, word)},
+      {"gateway", gateway_keys(config)},
+      {"queue", queue_keys(config.delivery)},
       {"dimse", dimse_keys(dimse_front)},
       {"web", web_keys(web_front)},
       {"backend kind=scp", scp_backend_keys(scu, backend, word)},
       {"backend kind=origin-server", origin_server_backend_keys(agent, backend, word)},
-      {"backend kind=store", store_backend_keys(store, word)},
+      {"backend kind=store", store_backend_keys(store, backend, word)},
       {"modality", modality_keys(modality, route)},
   };
   std::vector<ConfigKey> rows;

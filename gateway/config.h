@@ -13,7 +13,10 @@
 #include "dimse/scp.h"
 #include "dimse/scu.h"
 #include "gateway/ini_file.h"
+#include "gateway/mirror.h"
+#include "gateway/mpps_delivery.h"
 #include "gateway/mpps_validation.h"
+#include "gateway/queued_mpps.h"
 #include "gateway/step_store.h"
 #include "mapping/log.h"
 #include "web/origin_server.h"
@@ -26,8 +29,11 @@ enum class LogFormat { text, json };
 /// Names of backends that answer; empty = not offered.
 struct Route {
   std::vector<std::string> worklist;
-  std::vector<std::string> mpps;
-  bool worklist_partial = false;  ///< answered although one of several worklists failed
+  std::vector<std::string> mpps;  ///< the first one's answer is the answer; the others are mirrors
+  bool mpps_queued = false;       ///< stored durably, answered, then delivered
+  RetrieveFrom retrieve_from = RetrieveFrom::automatic;
+  std::optional<Validation> validation;  ///< nothing: reject if queued, else warn
+  bool worklist_partial = false;         ///< answered although one of several worklists failed
 };
 
 /// One [backend …].
@@ -35,6 +41,7 @@ struct BackendConfig {
   std::variant<dimse::ScuOptions, web::UserAgentOptions, StepStoreOptions> options;
   bool verify_matches = false;     ///< VerifiedWorklist
   bool combined_date_time = true;  ///< VerifiedWorklist::Options
+  MirrorFilter mirror;             ///< what it gets where it is not the first
 };
 
 /// One [modality …]: only what routing needs; the rest is in ScpOptions::modalities.
@@ -42,23 +49,24 @@ struct ModalityRoute {
   std::string ae_title;
   std::optional<std::vector<std::string>> worklist;  ///< nothing = as the front
   std::optional<std::vector<std::string>> mpps;
+  std::optional<bool> mpps_queued;
 };
 
 /// Constant after start. A value.
 struct Config {
   mapping::LogLevel log_level = mapping::LogLevel::info;
   LogFormat log_format = LogFormat::text;
+  std::filesystem::path state_dir = "/var/lib/modgate";  ///< of the queue and the store
+  DeliveryOptions delivery;
 
   struct DimseFront {
     dimse::ScpOptions options;
     web::AuthenticationFiles authentication;  ///< of user identities; no files = none is asked for
     Route route;
-    Validation validation = Validation::warn;
   };
   struct WebFront {
     web::OriginServerOptions options;
     Route route;
-    Validation validation = Validation::warn;
   };
   std::optional<DimseFront> dimse;
   std::optional<WebFront> web;

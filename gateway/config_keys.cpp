@@ -23,6 +23,14 @@ Key text(std::string name, std::string default_value, std::string& target) {
           }};
 }
 
+Key directory(std::string name, std::string default_value, std::filesystem::path& target) {
+  return {std::move(name), std::move(default_value), "a directory",
+          [&target](const std::string& value) {
+            target = value;
+            return std::string();
+          }};
+}
+
 Key required(Key key) {
   key.required = true;
   return key;
@@ -177,23 +185,8 @@ Key secret_file(std::string name, std::string& target) {
 }
 
 template <class Names>
-Key backend_name(std::string name, std::string allowed, Names& target) {
-  return {std::move(name), "", std::move(allowed), [&target](const std::string& value) {
-            std::vector<std::string> names = split_names(value);
-            if (names.size() > 1) {
-              return std::string("several backends are not yet available, expected one name");
-            }
-            if (!value.empty() && names.front().empty()) {
-              return std::string("expected the name of a [backend …] section");
-            }
-            target = std::move(names);
-            return std::string();
-          }};
-}
-
-template <class Names>
-Key worklists(std::string otherwise, Names& target) {
-  return {"worklist", "",
+Key backends(std::string name, std::string otherwise, Names& target) {
+  return {std::move(name), "",
           "the names of one or more [backend …], joined by commas; " + std::move(otherwise),
           [&target](const std::string& value) {
             std::vector<std::string> names = split_names(value);
@@ -207,16 +200,51 @@ Key worklists(std::string otherwise, Names& target) {
           }};
 }
 
-Key delivery() {
-  return choice<bool>("mpps_delivery", "direct", {{"direct", true}, {"queued", std::nullopt}},
-                      [](bool) {});
+template <class Flag>
+Key delivery(Flag& queued) {
+  return choice<bool>("mpps_delivery", "direct", {{"direct", false}, {"queued", true}},
+                      [&queued](bool meaning) { queued = meaning; });
 }
 
-Key validation(Validation& target) {
-  return choice<Validation>(
-      "validate", "warn",
-      {{"off", Validation::off}, {"warn", Validation::warn}, {"reject", Validation::reject}},
-      [&target](Validation meaning) { target = meaning; });
+Key retrieve_from(RetrieveFrom& target) {
+  return choice<RetrieveFrom>("retrieve_from", "auto",
+                              {{"auto", RetrieveFrom::automatic},
+                               {"backend", RetrieveFrom::backend},
+                               {"gateway", RetrieveFrom::gateway}},
+                              [&target](RetrieveFrom meaning) { target = meaning; });
+}
+
+Key validation(std::optional<Validation>& target) {
+  return choice<std::optional<Validation>>(
+      "validate", "auto",
+      {{"auto", std::optional<Validation>()},
+       {"off", std::optional(Validation::off)},
+       {"warn", std::optional(Validation::warn)},
+       {"reject", std::optional(Validation::reject)}},
+      [&target](std::optional<Validation> meaning) { target = meaning; });
+}
+
+Key words(std::string name, std::string allowed, std::set<std::string>& target,
+          std::set<std::string> known = {}) {
+  return {std::move(name), "", allowed, [=, &target](const std::string& value) {
+            const auto names = split_names(value);
+            target = {names.begin(), names.end()};
+            const bool good = std::all_of(target.begin(), target.end(), [&](const auto& word) {
+              return !word.empty() && (known.empty() || known.contains(word));
+            });
+            return good ? std::string() : fmt::format("expected {}", allowed);
+          }};
+}
+
+Key mirror_states(MirrorFilter& mirror) {
+  return words("mirror_states",
+               "of IN PROGRESS, COMPLETED, DISCONTINUED, joined by commas; empty = all",
+               mirror.states, {"IN PROGRESS", "COMPLETED", "DISCONTINUED"});
+}
+
+Key mirror_modalities(MirrorFilter& mirror) {
+  return words("mirror_modalities", "values of Modality, joined by commas; empty = all",
+               mirror.modalities);
 }
 
 /// Read now, to say what is wrong with it, and again by the front.
@@ -260,7 +288,7 @@ Key read_only_users(web::AuthenticationFiles& target) {
 
 }  // namespace
 
-Keys gateway_keys(Config& config, std::string& state_dir) {
+Keys gateway_keys(Config& config) {
   using mapping::LogLevel;
   return {
       choice<LogLevel>("log_level", "info",
@@ -272,7 +300,24 @@ Keys gateway_keys(Config& config, std::string& state_dir) {
       choice<LogFormat>("log_format", "text",
                         {{"text", LogFormat::text}, {"json", LogFormat::json}},
                         [&config](LogFormat format) { config.log_format = format; }),
-      text("state_dir", "/var/lib/modgate", state_dir),
+      directory("state_dir", "/var/lib/modgate", config.state_dir),
+  };
+}
+
+Keys queue_keys(DeliveryOptions& delivery) {
+  return {
+      integer("workers_per_receiver", "8", 1, 1000, delivery.workers),
+      integer<std::uint64_t>("retry_first_milliseconds", "1000", 1, 3600000,
+                             [&delivery](std::uint64_t number) {
+                               delivery.retry_first = std::chrono::milliseconds(number);
+                             }),
+      seconds("retry_max_seconds", "300", delivery.retry_max),
+      seconds("probe_max_seconds", "15", delivery.probe_max),
+      seconds("attempt_timeout_seconds", "60", delivery.attempt_timeout),
+      integer<std::uint64_t>("keep_delivered_days", "30", 1, 3650,
+                             [&delivery](std::uint64_t number) {
+                               delivery.keep_delivered = std::chrono::hours(24 * number);
+                             }),
   };
 }
 
@@ -282,11 +327,13 @@ Keys dimse_keys(Config::DimseFront& front) {
       ae_title("ae_title", "MODGATE", scp.ae_title),
       text("bind", "0.0.0.0", scp.bind),
       port("port", "11112", scp.port, true),
-      worklists("empty = not offered", front.route.worklist),
+      backends("worklist", "empty = not offered", front.route.worklist),
       yes_no("worklist_partial", "no", front.route.worklist_partial),
-      backend_name("mpps", "the name of a [backend …]; empty = not offered", front.route.mpps),
-      delivery(),
-      validation(front.validation),
+      backends("mpps", "the first answers, the others are mirrors; empty = not offered",
+               front.route.mpps),
+      delivery(front.route.mpps_queued),
+      retrieve_from(front.route.retrieve_from),
+      validation(front.route.validation),
       integer("max_associations", "200", 1, 10000, scp.max_associations),
       integer("max_associations_per_ae", "0", 0, 10000, scp.max_associations_per_ae),
       yes_no("known_modalities_only", "no", scp.known_modalities_only),
@@ -342,11 +389,13 @@ Keys web_keys(Config::WebFront& front) {
       text("bind", "0.0.0.0", server.bind),
       port("port", "8081", server.port, true),
       base_path(server.base_path),
-      worklists("empty = not offered", front.route.worklist),
+      backends("worklist", "empty = not offered", front.route.worklist),
       yes_no("worklist_partial", "no", front.route.worklist_partial),
-      backend_name("mpps", "the name of a [backend …]; empty = not offered", front.route.mpps),
-      delivery(),
-      validation(front.validation),
+      backends("mpps", "the first answers, the others are mirrors; empty = not offered",
+               front.route.mpps),
+      delivery(front.route.mpps_queued),
+      retrieve_from(front.route.retrieve_from),
+      validation(front.route.validation),
       integer("max_connections", "256", 1, 100000, server.max_connections),
       integer("max_connections_per_address", "128", 0, 100000, server.max_connections_per_address),
       integer("max_body_bytes", "4194304", 1024, 1u << 30, server.max_body_bytes),
@@ -380,6 +429,8 @@ Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::strin
       kind_key(kind),
       yes_no("verify_matches", "no", backend.verify_matches),
       yes_no("combined_date_time", "yes", backend.combined_date_time),
+      mirror_states(backend.mirror),
+      mirror_modalities(backend.mirror),
       required(ae_title("ae_title", "", scu.ae_title)),
       required(text("host", "", scu.host)),
       port("port", "104", scu.port, false),
@@ -431,6 +482,8 @@ Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& bac
       kind_key(kind),
       yes_no("verify_matches", "no", backend.verify_matches),
       yes_no("combined_date_time", "yes", backend.combined_date_time),
+      mirror_states(backend.mirror),
+      mirror_modalities(backend.mirror),
       required(base_uri(agent.base_uri)),
       choice<bool>("media_type", "json", {{"json", false}, {"xml", true}},
                    [&agent](bool xml) { agent.xml = xml; }),
@@ -476,11 +529,13 @@ Key worklist_directory(std::filesystem::path& target) {
 
 }  // namespace
 
-Keys store_backend_keys(StepStoreOptions& store, std::string& kind) {
+Keys store_backend_keys(StepStoreOptions& store, BackendConfig& backend, std::string& kind) {
   return {
       kind_key(kind),
       worklist_directory(store.worklist_dir),
       yes_no("hide_started", "no", store.hide_started),
+      mirror_states(backend.mirror),
+      mirror_modalities(backend.mirror),
   };
 }
 
@@ -488,9 +543,9 @@ Keys modality_keys(dimse::Modality& modality, ModalityRoute& route) {
   return {
       required(ae_title("ae_title", "", modality.ae_title)),
       text("host", "", modality.host),
-      worklists("without this key as in [dimse]", route.worklist),
-      backend_name("mpps", "the name of a [backend …]; without this key as in [dimse]", route.mpps),
-      delivery(),
+      backends("worklist", "without this key as in [dimse]", route.worklist),
+      backends("mpps", "without this key as in [dimse]", route.mpps),
+      delivery(route.mpps_queued),
       character_set("character_set", modality.character_set),
       unencodable_text(modality.replace_unencodable),
       character_set("assume_character_set", modality.assume_character_set),

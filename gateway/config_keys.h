@@ -23,13 +23,14 @@ struct Key {
 using Keys = std::vector<Key>;
 
 /// Of each section, bound to what they fill; targets outlive the keys.
-Keys gateway_keys(Config& config, std::string& state_dir);
+Keys gateway_keys(Config& config);
+Keys queue_keys(DeliveryOptions& delivery);
 Keys dimse_keys(Config::DimseFront& front);
 Keys web_keys(Config::WebFront& front);
 Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::string& kind);
 Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& backend,
                                 std::string& kind);
-Keys store_backend_keys(StepStoreOptions& store, std::string& kind);
+Keys store_backend_keys(StepStoreOptions& store, BackendConfig& backend, std::string& kind);
 Keys modality_keys(dimse::Modality& modality, ModalityRoute& route);
 
 /// The key that says what kind of backend a section is.

@@ -1,7 +1,32 @@
 // Backends by name, services by caller.
 #include "gateway/router.h"
 
+#include <algorithm>
+#include <set>
+
 namespace gateway {
+namespace {
+
+bool needs_queue(const Route& route) {
+  return !route.mpps.empty() && (route.mpps_queued || route.mpps.size() > 1);
+}
+
+/// What a modality's own section changes in the route of its front.
+Route route_of(const Config& config, const ModalityRoute& modality) {
+  Route route = config.dimse->route;
+  if (modality.worklist) route.worklist = *modality.worklist;
+  if (modality.mpps) route.mpps = *modality.mpps;
+  if (modality.mpps_queued) route.mpps_queued = *modality.mpps_queued;
+  return route;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "" : ",") + name;
+  return all;
+}
+
+}  // namespace
 
 mapping::Result<bool> Router::make_backends(const Config& config) {
   for (const auto& [name, options] : config.backends) {
@@ -11,8 +36,11 @@ mapping::Result<bool> Router::make_backends(const Config& config) {
       backend.mpps = service.get();
       backend.owner = std::move(service);
     };
+    backend.mirror = options.mirror;
     if (const auto* scu = std::get_if<dimse::ScuOptions>(&options.options)) {
-      own(std::make_unique<dimse::Scu>(*scu, log_));
+      auto made = std::make_unique<dimse::Scu>(*scu, log_);
+      backend.answers = [&made = *made](const auto& context) { return made.answers(context); };
+      own(std::move(made));
     } else if (const auto* store = std::get_if<StepStoreOptions>(&options.options)) {
       auto opened = StepStore::open(*store, log_);
       if (!opened) {
@@ -20,9 +48,14 @@ mapping::Result<bool> Router::make_backends(const Config& config) {
         fault.what = "[backend " + name + "] " + fault.what;
         return fault;
       }
+      backend.answers = [](const auto&) { return true; };
       own(std::move(opened).value());
     } else {
-      own(web::UserAgent::make(std::get<web::UserAgentOptions>(options.options), log_).value());
+      auto made = web::UserAgent::make(std::get<web::UserAgentOptions>(options.options), log_);
+      backend.answers = [&agent = *made.value()](const auto& context) {
+        return agent.answers(context);
+      };
+      own(std::move(made).value());
     }
     if (options.verify_matches || !options.combined_date_time) {
       const VerifiedWorklist::Options verify{.combined_date_time = options.combined_date_time,
@@ -35,34 +68,76 @@ mapping::Result<bool> Router::make_backends(const Config& config) {
   return true;
 }
 
+mapping::Result<bool> Router::make_queue(const Config& config, const std::vector<Route>& routes) {
+  std::set<std::string> names;
+  for (const Route& route : routes) {
+    if (needs_queue(route)) names.insert(route.mpps.begin(), route.mpps.end());
+  }
+  if (names.empty()) return true;
+  auto opened = SqliteMppsQueue::open(config.state_dir, SqliteMppsQueue::Role::gateway);
+  if (!opened) return opened.fault();
+  queue_ = std::move(opened).value();
+  std::vector<MppsReceiver> receivers;
+  for (const std::string& name : names) {
+    const Backend& backend = backends_.at(name);
+    receivers.push_back({name, backend.mpps, backend.answers});
+  }
+  delivery_ = std::make_unique<MppsDelivery>(*queue_, std::move(receivers), config.delivery, log_);
+  return true;
+}
+
 mapping::Result<std::unique_ptr<Router>> Router::make(const Config& config,
                                                       const mapping::Log& log) {
   std::unique_ptr<Router> router(new Router(log));
   const auto made = router->make_backends(config);
   if (!made) return made.fault();
-  if (config.web) router->web_ = router->services_of(config.web->route, config.web->validation);
-  if (!config.dimse) return router;
-  const Validation validation = config.dimse->validation;
-  router->dimse_ = router->services_of(config.dimse->route, validation);
+
+  std::vector<Route> routes;
+  if (config.web) routes.push_back(config.web->route);
+  if (config.dimse) routes.push_back(config.dimse->route);
   for (const ModalityRoute& modality : config.modalities) {
-    Route route = config.dimse->route;
-    if (modality.worklist) route.worklist = *modality.worklist;
-    if (modality.mpps) route.mpps = *modality.mpps;
-    router->modalities_[modality.ae_title] = router->services_of(route, validation);
+    routes.push_back(route_of(config, modality));
   }
+  const auto queue = router->make_queue(config, routes);
+  if (!queue) return queue.fault();
+
+  if (config.web) router->web_ = router->services_of(config.web->route);
+  if (config.dimse) router->dimse_ = router->services_of(config.dimse->route);
+  for (const ModalityRoute& modality : config.modalities) {
+    router->modalities_[modality.ae_title] = router->services_of(route_of(config, modality));
+  }
+  if (router->delivery_) router->delivery_->start();
   return router;
 }
 
 Router::~Router() = default;
 
-mapping::Services Router::services_of(const Route& route, Validation validation) {
+/// The receivers of a route as one service.
+mapping::MppsService& Router::mpps_of(const Route& route, FrontChain& chain) {
+  mapping::MppsService& first = *backends_.at(route.mpps[0]).mpps;
+  if (!needs_queue(route)) return first;
+  QueuedMppsOptions options;
+  options.retrieve_from = route.retrieve_from;
+  options.wake = [this](const std::string& receiver) { delivery_->wake(receiver); };
+  for (std::size_t i = route.mpps_queued ? 0 : 1; i < route.mpps.size(); ++i) {
+    const std::string& name = route.mpps[i];
+    options.receivers.push_back({name, i == 0 ? MirrorFilter() : backends_.at(name).mirror});
+  }
+  if (route.mpps_queued) {
+    options.strict = route.validation.value_or(Validation::reject) == Validation::reject;
+    chain.queued = std::make_unique<QueuedMpps>(*queue_, first, std::move(options), log_);
+  } else {
+    chain.queued = std::make_unique<MirroredMpps>(*queue_, first, std::move(options), log_);
+  }
+  return *chain.queued;
+}
+
+mapping::Services Router::services_of(const Route& route) {
   FrontChain chain;
   if (!route.worklist.empty()) {
     mapping::WorklistService* worklist = backends_.at(route.worklist[0]).worklist;
-    std::string names;
     std::vector<MergedWorklist::Source> sources;
     for (const std::string& name : route.worklist) {
-      names += (names.empty() ? "" : ",") + name;
       sources.push_back({backends_.at(name).worklist, name});
     }
     if (sources.size() > 1) {
@@ -70,16 +145,18 @@ mapping::Services Router::services_of(const Route& route, Validation validation)
           std::make_unique<MergedWorklist>(std::move(sources), route.worklist_partial, log_);
       worklist = chain.merged.get();
     }
-    chain.worklist = std::make_unique<LoggedWorklist>(*worklist, std::move(names), log_);
+    chain.worklist = std::make_unique<LoggedWorklist>(*worklist, joined(route.worklist), log_);
   }
   if (!route.mpps.empty()) {
-    const std::string& name = route.mpps[0];
-    mapping::MppsService* mpps = backends_.at(name).mpps;
+    mapping::MppsService* mpps = &mpps_of(route, chain);
+    const Validation validation =
+        route.validation.value_or(route.mpps_queued ? Validation::reject : Validation::warn);
     if (validation != Validation::off) {
       chain.validated = std::make_unique<ValidatedMpps>(*mpps, validation, log_);
       mpps = chain.validated.get();
     }
-    chain.mpps = std::make_unique<LoggedMpps>(*mpps, name, log_);
+    const std::string where = route.mpps_queued ? "queue" : joined(route.mpps);
+    chain.mpps = std::make_unique<LoggedMpps>(*mpps, where, log_);
   }
   chains_.push_back(std::move(chain));
   return {chains_.back().worklist.get(), chains_.back().mpps.get()};

@@ -1,5 +1,5 @@
 // Owns the backends and says which of them answers a caller: per modality where it has rules of its
-// own, else per front.
+// own, else per front. Owns the durable queue and its delivery, where a route needs one.
 #pragma once
 
 #include <map>
@@ -9,7 +9,9 @@
 
 #include "gateway/config.h"
 #include "gateway/merged_worklist.h"
+#include "gateway/mpps_delivery.h"
 #include "gateway/mpps_validation.h"
+#include "gateway/sqlite_mpps_queue.h"
 #include "gateway/transaction_log.h"
 #include "gateway/verified_worklist.h"
 #include "mapping/result.h"
@@ -18,10 +20,11 @@
 namespace gateway {
 
 /// Constant after construction; safe from any thread. Outlives the fronts that route through it.
+/// Delivers what is queued as long as it lives.
 class Router {
  public:
   /// config: without faults. Opens no connection yet. Fault: a backend that is part of this program
-  /// cannot be used (the embedded store), and what to do.
+  /// cannot be used (the embedded store, the queue), and what to do.
   static mapping::Result<std::unique_ptr<Router>> make(const Config& config,
                                                        const mapping::Log& log);
   ~Router();
@@ -38,20 +41,27 @@ class Router {
     std::unique_ptr<VerifiedWorklist> verified;  ///< null: answers are taken as they are
     mapping::WorklistService* worklist = nullptr;
     mapping::MppsService* mpps = nullptr;
+    std::function<bool(const mapping::Context&)> answers;  ///< asks whether it is there at all
+    MirrorFilter mirror;
   };
   /// What a front puts between itself and a backend: the log outermost, it sees refusals too.
   struct FrontChain {
     std::unique_ptr<MergedWorklist> merged;  ///< null: one worklist
     std::unique_ptr<LoggedWorklist> worklist;
+    std::unique_ptr<mapping::MppsService> queued;  ///< null: one receiver, asked at once
     std::unique_ptr<ValidatedMpps> validated;
     std::unique_ptr<LoggedMpps> mpps;
   };
   explicit Router(mapping::Log log) : log_(std::move(log)) {}
   mapping::Result<bool> make_backends(const Config& config);
-  mapping::Services services_of(const Route& route, Validation validation);
+  mapping::Result<bool> make_queue(const Config& config, const std::vector<Route>& routes);
+  mapping::Services services_of(const Route& route);
+  mapping::MppsService& mpps_of(const Route& route, FrontChain& chain);
 
   const mapping::Log log_;
   std::map<std::string, Backend> backends_;
+  std::unique_ptr<SqliteMppsQueue> queue_;  ///< null: no route needs one
+  std::unique_ptr<MppsDelivery> delivery_;  ///< goes before the backends and the queue
   std::vector<FrontChain> chains_;
   mapping::Services dimse_;
   mapping::Services web_;

@@ -98,6 +98,16 @@ OriginReply OriginClient::get(std::string target, const Context& context, bool c
                  cancellable});
 }
 
+OriginReply OriginClient::options(const Context& context) {
+  return follow({{.method = "OPTIONS",
+                  .target = base().path + "/",
+                  .accept = "*/*",
+                  .content_type = "",
+                  .body = ""},
+                 context,
+                 false});
+}
+
 mapping::Result<OriginReply> OriginClient::post(std::string target,
                                                 const mapping::DataSet& data_set,
                                                 const Context& context) {

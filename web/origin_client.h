@@ -42,6 +42,8 @@ class OriginClient {
   /// on_head: as in OriginRequest; asked for every answer on the way, redirects included.
   OriginReply get(std::string target, const mapping::Context& context, bool cancellable,
                   std::function<TakeBody(const OriginReply& head)> on_head = {});
+  /// OPTIONS on the base URI. PS3.18, 8.9.
+  OriginReply options(const mapping::Context& context);
   /// Never cancelled. A 415 is answered by sending the data set in the other model, once.
   /// Fault: the data set has a value that the model cannot hold; nothing was sent.
   mapping::Result<OriginReply> post(std::string target, const mapping::DataSet& data_set,

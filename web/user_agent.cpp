@@ -78,6 +78,11 @@ class UserAgent::Impl {
                  const Context& context) {
     return PagedSearch(client_, search, on_match, page_size_).run(context);
   }
+  bool answers(const Context& context) {
+    const OriginReply reply = client_.options(context);
+    const bool absent = reply.status == 502 || reply.status == 503 || reply.status == 504;
+    return reply.how == OriginReply::How::answered && !absent;
+  }
   Outcome create(const Uid& mpps, const DataSet& attributes, const Context& context);
   Outcome update(const Uid& mpps, const DataSet& modifications, const Context& context);
   Outcome retrieve(const Uid& mpps, const mapping::AttributeList& attributes, DataSet& found,
@@ -408,5 +413,7 @@ Outcome UserAgent::retrieve(const Uid& mpps, const mapping::AttributeList& attri
                             DataSet& found, const Context& context) {
   return impl_->retrieve(mpps, attributes, found, context);
 }
+
+bool UserAgent::answers(const Context& context) { return impl_->answers(context); }
 
 }  // namespace web

@@ -71,6 +71,10 @@ class UserAgent : public mapping::WorklistService, public mapping::MppsService {
   mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
                             mapping::DataSet& found, const mapping::Context& context) override;
 
+  /// Whether there is an origin server at all: an answer to OPTIONS that is not a gateway's word
+  /// for an absent one (502, 503, 504).
+  bool answers(const mapping::Context& context);
+
  private:
   class Impl;
   explicit UserAgent(std::unique_ptr<Impl> impl);

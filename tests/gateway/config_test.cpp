@@ -156,7 +156,7 @@ TEST_CASE("each single fault is found where it stands") {
       {"port = 1\n[dimse]\n", "f.ini:1: port: stands in no section"},
       {"[dimse]\n[admin]\n", "f.ini:2: [admin] not yet available"},
       {"[dimse]\n[surprise]\n",
-       "f.ini:2: [surprise] unknown section, expected gateway, dimse, web, backend NAME or "
+       "f.ini:2: [surprise] unknown section, expected gateway, queue, dimse, web, backend NAME or "
        "modality "
        "NAME"},
       {"[dimse]\n[backend]\nkind = scp\nae_title = A\nhost = h\n",
@@ -168,8 +168,16 @@ TEST_CASE("each single fault is found where it stands") {
        "backslash"},
       {"[dimse]\nknown_modalities_only = maybe\n",
        "f.ini:2: [dimse] known_modalities_only: expected yes | no"},
-      {"[dimse]\nmpps_delivery = queued\n",
-       "f.ini:2: [dimse] mpps_delivery: queued is not yet available, expected direct"},
+      {"[dimse]\nmpps_delivery = later\n",
+       "f.ini:2: [dimse] mpps_delivery: expected direct | queued"},
+      {"[dimse]\nretrieve_from = gateway\n",
+       "f.ini:2: [dimse] retrieve_from: gateway keeps no record of steps here, expected "
+       "mpps_delivery = queued or several mpps"},
+      {"[dimse]\n[backend a]\nkind = scp\nmirror_states = COMPLETED, DONE\n",
+       "f.ini:4: [backend a] mirror_states: expected of IN PROGRESS, COMPLETED, DISCONTINUED, "
+       "joined by commas; empty = all"},
+      {"[dimse]\n[queue]\nretry_first_milliseconds = 0\n",
+       "f.ini:3: [queue] retry_first_milliseconds: expected a whole number from 1 to 3600000"},
       {"[dimse]\ntls_certificate = /etc/c.pem\n",
        "f.ini:1: [dimse] tls_private_key: missing, expected together with tls_certificate"},
       {"[dimse]\n[backend a]\nkind = scp\nae_title = A\nhost = h\npassword_file = /nowhere\n",
@@ -215,8 +223,7 @@ TEST_CASE("each single fault is found where it stands") {
        "tls_certificate = /a.pem\ntls_private_key = /a.key\n",
        "f.ini:2: [backend a] tls_trusted: missing, expected the CAs that the SCP's certificate is "
        "of"},
-      {"[dimse]\nmpps = a, b\n",
-       "f.ini:2: [dimse] mpps: several backends are not yet available, expected one name"},
+      {"[dimse]\nmpps = a, b\n", "f.ini:2: [dimse] mpps: there is no [backend b]"},
       {"[dimse]\nworklist = a,, b\n",
        "f.ini:2: [dimse] worklist: expected the name of a [backend …] section between commas, each "
        "once"},
