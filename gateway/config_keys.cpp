@@ -238,7 +238,7 @@ Key words(std::string name, std::string allowed, std::set<std::string>& target,
 
 Key mirror_states(MirrorFilter& mirror) {
   return words("mirror_states",
-               "of IN PROGRESS, COMPLETED, DISCONTINUED, joined by commas; empty = all",
+               "some of IN PROGRESS, COMPLETED, DISCONTINUED, joined by commas; empty = all",
                mirror.states, {"IN PROGRESS", "COMPLETED", "DISCONTINUED"});
 }
 

@@ -135,7 +135,7 @@ TEST_CASE("all faults come at once, each with its line, section, key and what is
             "f.ini:2: [dimse] port: expected a whole number from 0 to 65535",
             "f.ini:3: [dimse] worklist: there is no [backend nowhere]",
             "f.ini:4: [dimse] colour: unknown key, expected one of ae_title, bind, port, worklist, "
-            "worklist_partial, mpps, mpps_delivery, validate, max_associations, "
+            "worklist_partial, mpps, mpps_delivery, retrieve_from, validate, max_associations, "
             "max_associations_per_ae, "
             "known_modalities_only, "
             "any_called_ae_title, fuzzy_matching, "
@@ -174,7 +174,7 @@ TEST_CASE("each single fault is found where it stands") {
        "f.ini:2: [dimse] retrieve_from: gateway keeps no record of steps here, expected "
        "mpps_delivery = queued or several mpps"},
       {"[dimse]\n[backend a]\nkind = scp\nmirror_states = COMPLETED, DONE\n",
-       "f.ini:4: [backend a] mirror_states: expected of IN PROGRESS, COMPLETED, DISCONTINUED, "
+       "f.ini:4: [backend a] mirror_states: expected some of IN PROGRESS, COMPLETED, DISCONTINUED, "
        "joined by commas; empty = all"},
       {"[dimse]\n[queue]\nretry_first_milliseconds = 0\n",
        "f.ini:3: [queue] retry_first_milliseconds: expected a whole number from 1 to 3600000"},
