@@ -80,7 +80,8 @@ DataSet with_identifying_keys(DataSetView identifier) {
   };
   DataSet keys = add_where_missing(identifier, tags::StudyInstanceUID, mapping::Vr::UI);
   const auto sequence = keys.view().find(tags::ScheduledProcedureStepSequence);
-  if (sequence && (sequence->items().size() != 1 || (*sequence->items().begin()).empty())) {
+  if (sequence && (sequence->vr != mapping::Vr::SQ || sequence->items().size() != 1 ||
+                   (*sequence->items().begin()).empty())) {
     return keys;  // all of it is asked for
   }
   const DataSet item = add_where_missing(sequence ? *sequence->items().begin() : DataSetView(),

@@ -176,6 +176,8 @@ TEST_CASE("what tells steps apart is asked for, whatever the caller asks") {
       {R"({"0020000D":{"vr":"UI","Value":["1.2"]},"00400100":{"vr":"SQ","Value":[{"00080060":{"vr":"CS","Value":["MR"]}}]}})",
        R"({"0020000D":{"vr":"UI","Value":["1.2"]},"00400100":{"vr":"SQ","Value":[{"00080060":{"vr":"CS","Value":["MR"]},"00400009":{"vr":"SH"}}]}})"},
       {R"({"00400100":{"vr":"SQ"}})", R"({"0020000D":{"vr":"UI"},"00400100":{"vr":"SQ"}})"},
+      {R"({"00400100":{"vr":"LO","Value":["no sequence"]}})",
+       R"({"0020000D":{"vr":"UI"},"00400100":{"vr":"LO","Value":["no sequence"]}})"},
       {R"({"00400100":{"vr":"SQ","Value":[{}]}})",
        R"({"0020000D":{"vr":"UI"},"00400100":{"vr":"SQ","Value":[{}]}})"},
   };

@@ -291,6 +291,22 @@ TEST_CASE("a performed step that names no scheduled one marks none") {
   CHECK(search(*store).steps() == Steps{":", "STEP:"});
 }
 
+TEST_CASE("sequences that are none, or have no item, are no steps that anything could start") {
+  const Directories directories;
+  directories.write(
+      "a.json", R"([{"00100020":{"vr":"LO","Value":["A"]},"00400100":{"vr":"LO","Value":["x"]}},)"
+                R"({"00100020":{"vr":"LO","Value":["B"]},"00400100":{"vr":"SQ"}},)"
+                R"({"00100020":{"vr":"LO","Value":["C"]}}])");
+  const auto store = open(directories.options());
+  REQUIRE(store->create(uid(1), from(created()), {}).good());
+  mapping::Search all;
+  all.identifier = from(R"({"00100020":{"vr":"LO"}})");
+  std::size_t found = 0;
+  CHECK(store->search(all, [&](mapping::Match&&) { return ++found > 0; }, {}).good());
+  CHECK(found == 3);
+  CHECK(search(*store, R"("00080060":{"vr":"CS","Value":["MR"]},)").matches.empty());
+}
+
 TEST_CASE("all of it is there after a restart") {
   const Directories directories;
   directories.write("a.json", scheduled("1.2.9", "STEP"));
