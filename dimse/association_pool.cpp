@@ -167,7 +167,8 @@ void AssociationPool::keep(std::unique_ptr<Opened> opened) {
   } else {
     releasing_.push_back(std::move(opened));
   }
-  reaper_wakes_.notify_one();
+  // Otherwise it wakes by itself, before this one is due: no thread is woken for each request.
+  if (!options_.reuse || reaper_has_nothing_) reaper_wakes_.notify_one();
 }
 
 void AssociationPool::discard(std::unique_ptr<Opened> opened, Association::AbortSource source) {
@@ -194,7 +195,9 @@ std::unique_ptr<AssociationPool::Opened> AssociationPool::next_to_release(
     if (!releasing_.empty()) return take_first(releasing_);
     if (closing_ && idle_.empty()) return nullptr;
     if (idle_.empty()) {
+      reaper_has_nothing_ = true;
       reaper_wakes_.wait(lock);
+      reaper_has_nothing_ = false;
       continue;
     }
     const auto due = idle_.front()->idle_since + options_.idle_release;

@@ -128,6 +128,8 @@ class AssociationPool {
 
   mutable std::mutex mutex_;
   std::condition_variable reaper_wakes_;
+  bool reaper_has_nothing_ =
+      false;  ///< to release, and so sleeps until it is woken; guarded by mutex_
   std::size_t places_taken_ = 0;                   // guarded by mutex_
   std::deque<std::unique_ptr<Opened>> idle_;       // guarded by mutex_; longest idle in front
   std::deque<std::unique_ptr<Opened>> releasing_;  // guarded by mutex_
