@@ -176,6 +176,7 @@ std::string configuration(std::uint16_t scp, std::uint16_t origin_server) {
       "[gateway]\nstate_dir = /tmp\n"
       "[dimse]\nae_title = MODGATE\nbind = 127.0.0.1\nport = 0\nworklist = {}\nmpps = scp\n"
       "[web]\nbind = 127.0.0.1\nport = 0\nworklist = scp\nmpps = scp\n"
+      "max_connections_per_address = 0\n"
       "[backend scp]\nkind = scp\nae_title = SCP\nhost = 127.0.0.1\nport = {}\n"
       "[backend server]\nkind = origin-server\nbase_uri = http://127.0.0.1:{}/\n",
       origin_server == 0 ? "scp" : "server", scp, origin_server == 0 ? 1 : origin_server);

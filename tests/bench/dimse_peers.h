@@ -362,21 +362,12 @@ class Modgate {
   Modgate(const std::string& binary, const std::string& configuration) {
     path_ = fmt::format("/tmp/modgate-bench-{}-{}.ini", ::getpid(), ++count());
     std::ofstream(path_) << configuration;
-    int log[2];
-    need(::pipe(log) == 0, "no pipe");
+    const auto log = path_ + ".log";
     child_ = start_child([&] {
-      ::dup2(log[1], 2);
+      ::dup2(::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
       ::execl(binary.c_str(), binary.c_str(), "--config", path_.c_str(), nullptr);
     });
-    ::close(log[1]);
-    await_ready(log[0]);
-    std::thread([descriptor = log[0]] {  // its log must not fill the pipe
-      char buffer[4096];
-      while (::read(descriptor, buffer, sizeof buffer) > 0) {
-      }
-      ::close(descriptor);
-    })
-        .detach();
+    await_ready(log);
   }
   Modgate(const Modgate&) = delete;
   Modgate& operator=(const Modgate&) = delete;
@@ -384,6 +375,7 @@ class Modgate {
     ::kill(child_, SIGTERM);
     ::waitpid(child_, nullptr, 0);
     ::unlink(path_.c_str());
+    ::unlink((path_ + ".log").c_str());
   }
 
   std::uint16_t dimse_port() const { return port_of("dimse="); }
@@ -403,18 +395,17 @@ class Modgate {
     static int made = 0;
     return made;
   }
-  void await_ready(int descriptor) {
-    char c;
-    while (::read(descriptor, &c, 1) == 1) {
-      if (c != '\n') {
-        ready_ += c;
-      } else if (ready_.starts_with("ready")) {
-        return;
-      } else {
-        fmt::print(stderr, "{}\n", ready_);
-        ready_.clear();
+  /// Its log goes to a file: nobody has to read it while something is measured.
+  void await_ready(const std::string& log) {
+    for (int tries = 0; tries < 100 && ::waitpid(child_, nullptr, WNOHANG) == 0; ++tries) {
+      std::ifstream file(log);
+      while (std::getline(file, ready_)) {
+        if (ready_.starts_with("ready") && !file.eof()) return;
       }
+      ::poll(nullptr, 0, 100);
     }
+    std::ifstream file(log);
+    while (std::getline(file, ready_)) fmt::print(stderr, "{}\n", ready_);
     die("modgate did not start");
   }
   std::uint16_t port_of(std::string_view front) const {
