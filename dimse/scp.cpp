@@ -52,16 +52,6 @@ bool is_address_of(const std::string& host, const std::string& address) {
   return false;
 }
 
-/// What may stand behind "Bearer" in a header: anything else could say more there. RFC 6750, 2.1
-bool is_bearer_token(std::string_view text) {
-  const auto padding = std::min(text.find('='), text.size());
-  return padding > 0 && text.find_first_not_of('=', padding) == text.npos &&
-         std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(padding), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  std::string_view("-._~+/").find(c) != std::string_view::npos;
-         });
-}
-
 /// What a request must be answered with where no service is asked. PS3.7, Annex C.
 bool refuse(ScpPeer& peer, const Message& request, std::uint16_t refusal) {
   return peer.respond(request, response_to(request.command, refusal));
@@ -196,8 +186,7 @@ Decision Scp::Impl::decide(const AssociationRequest& request, Admission& admissi
   if (options_.admits && !(request.user && options_.admits(*request.user))) {
     return {rejection::user_identity, "user identity missing or refused", {}};
   }
-  if (request.user && request.user->type == UserIdentity::Type::jwt &&
-      is_bearer_token(request.user->primary)) {
+  if (request.user && request.user->type == UserIdentity::Type::jwt) {
     admission.caller.bearer_token = request.user->primary;
   }
   if (stopping_ || !admission.place.take(request.calling_ae_title)) {

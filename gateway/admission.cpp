@@ -6,7 +6,7 @@
 namespace gateway {
 
 mapping::Result<Admission> make_admission(const web::AuthenticationFiles& files) {
-  if (files.users.empty() && files.tokens.empty()) return Admission();
+  if (!files.any()) return Admission();
   auto made = web::Authentication::make(files);
   if (!made) return made.fault();
   std::shared_ptr<web::Authentication> authentication = std::move(made).value();

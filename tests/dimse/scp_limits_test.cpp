@@ -1,6 +1,9 @@
 // The front at its limits: associations in all and of one AE title, silent connections, Message IDs
 // that are used twice; and what it says about itself.
+#include <future>
+
 #include "dimse/scp.h"
+#include "dimse/scu.h"
 #include "loopback.h"
 
 using namespace loopback;  // NOLINT: test code
@@ -190,6 +193,20 @@ TEST_CASE("Both roles name themselves by an Implementation Class UID of their ow
   auto peer = ask(front.port, "CT1");
   const auto answer = peer.receive_pdu();
   const auto uid = pdu_item(0x52, "2.25.180354740498350953243325321135368477278");
+  const auto version = pdu_item(0x55, "MODGATE_010");
   CHECK(answer.find(uid) != std::string::npos);
-  CHECK(answer.find(pdu_item(0x55, "MODGATE_010")) != std::string::npos);
+  CHECK(answer.find(version) != std::string::npos);
+
+  std::promise<std::string> requested;
+  RawScp scp([&](RawPeer& modality, int) { requested.set_value(modality.receive_pdu()); });
+  dimse::ScuOptions options;
+  options.ae_title = "RIS";
+  options.host = "127.0.0.1";
+  options.port = scp.port();
+  Context context;
+  context.deadline = std::chrono::steady_clock::now() + 20s;
+  CHECK_FALSE(dimse::Scu(options, {}).echo(context).good());
+  const auto request = requested.get_future().get();
+  CHECK(request.find(uid) != std::string::npos);
+  CHECK(request.find(version) != std::string::npos);
 }
