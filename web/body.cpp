@@ -5,9 +5,50 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <mutex>
 #include <new>
 
 namespace web {
+namespace {
+
+// A slab for a few results would be waste.
+constexpr std::size_t max_text = 256u << 10;
+
+/// Memory for the beginnings of bodies, kept from one to the next: malloc would give it back to the
+/// kernel, and getting it again, page by page, costs more than what is written into it.
+class Texts {
+ public:
+  Texts() { texts_.reserve(most); }
+  std::string take() {
+    std::string text;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!texts_.empty()) {
+        text = std::move(texts_.back());
+        texts_.pop_back();
+      }
+    }
+    text.reserve(max_text);
+    return text;
+  }
+  void give(std::string&& text) noexcept {
+    text.clear();
+    const std::lock_guard lock(mutex_);
+    if (texts_.size() < most) texts_.push_back(std::move(text));
+  }
+
+ private:
+  static constexpr std::size_t most = 16;  // 4 MiB
+  std::mutex mutex_;
+  std::vector<std::string> texts_;  // guarded by mutex_
+};
+
+Texts& texts() {
+  static Texts instance;
+  return instance;
+}
+
+}  // namespace
 
 Slab::Slab() {
   // Twice as much, to cut an aligned half out of it.
@@ -35,10 +76,13 @@ std::size_t Slab::append(std::string_view text) {
 }
 
 void Body::append(std::string_view text) {
-  // A slab for a few results would be waste.
-  constexpr std::size_t max_text = 256u << 10;
   size_ += text.size();
   if (slabs_.empty() && text_.size() + text.size() <= max_text) {
+    if (text_.capacity() < max_text) {
+      std::string room = texts().take();
+      room += text_;
+      text_ = std::move(room);
+    }
     text_ += text;
     return;
   }
@@ -46,6 +90,11 @@ void Body::append(std::string_view text) {
     if (slabs_.empty() || slabs_.back().text().size() == Slab::capacity) slabs_.emplace_back();
     text.remove_prefix(slabs_.back().append(text));
   }
+}
+
+void Body::give_back() noexcept {
+  if (text_.capacity() == max_text) texts().give(std::move(text_));
+  text_ = std::string();
 }
 
 }  // namespace web

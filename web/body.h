@@ -42,6 +42,17 @@ class Body {
   Body() = default;
   Body(std::string text)  // NOLINT(google-explicit-constructor)
       : text_(std::move(text)), size_(text_.size()) {}
+  ~Body() { give_back(); }
+  Body(Body&& other) noexcept
+      : text_(std::move(other.text_)),
+        slabs_(std::move(other.slabs_)),
+        size_(std::exchange(other.size_, 0)) {}
+  Body& operator=(Body&& other) noexcept {
+    std::swap(text_, other.text_);
+    std::swap(slabs_, other.slabs_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
 
   void append(std::string_view text);
   std::size_t size() const { return size_; }
@@ -50,7 +61,7 @@ class Body {
   template <class Take>
   void drain(const Take& take) {
     take(std::string_view(text_));
-    text_ = std::string();
+    give_back();
     for (Slab& slab : slabs_) {
       take(slab.text());
       const Slab gone(std::move(slab));
@@ -66,6 +77,8 @@ class Body {
   }
 
  private:
+  void give_back() noexcept;
+
   std::string text_;  ///< the beginning
   std::vector<Slab> slabs_;
   std::size_t size_ = 0;

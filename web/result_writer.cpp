@@ -9,7 +9,7 @@
 namespace web {
 namespace {
 /// Written here first: it stays in the processor's cache, and a body of slabs takes it by copying.
-constexpr std::size_t piece_size = 64u << 10;
+constexpr std::size_t piece_size = 16u << 10;
 }  // namespace
 
 ResultWriter::ResultWriter(ResultForm form)
