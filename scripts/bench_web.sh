@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures the web front over services in memory beside a bare cpp-httplib handler that answers the
-# same bytes (tests/bench/web_bench.cpp), with wrk, in one run, and prints ratios. Needs a quiet
-# machine. SECONDS_EACH: how long each figure is measured, 5 by default.
+# same bytes (tests/bench/web_bench.cpp), with wrk, in one run, and prints the ratios with what is
+# wanted of them; fails where one is missed. Needs a quiet machine. SECONDS_EACH: how long each figure
+# is measured, 3 by default.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
@@ -9,7 +10,7 @@ command -v wrk >/dev/null || { echo "bench_web.sh needs wrk (apt-get install wrk
 setup
 build_target web_bench
 bench=$build/tests/bench/web_bench
-each=${SECONDS_EACH:-5}
+each=${SECONDS_EACH:-3}
 scratch=$(mktemp -d)
 children=()
 stop() {
@@ -46,18 +47,27 @@ measure() {
     }
     $1 == "50%" { p50 = ms($2) }
     $1 == "Requests/sec:" { rate = $2 }
-    /Non-2xx|Socket errors/ { print "wrk: " $0 > "/dev/stderr" }
-    END { printf "%.1f %.4f\n", rate, p50 }'
+    /Non-2xx|Socket errors/ { print "wrk: " $0 > "/dev/stderr"; failed = 1 }
+    END { if (failed) exit 1; printf "%.1f %.4f\n", rate, p50 }'
 }
 
-row() { # NAME CONNECTIONS OUR-URL BARE-URL [OUR-SCRIPT BARE-SCRIPT]
-  local ours bare
-  ours=$(measure "$3" "$2" "${5:-}")
-  bare=$(measure "$4" "$2" "${6:-}")
-  awk -v name="$1" -v connections="$2" -v ours="$ours" -v bare="$bare" 'BEGIN {
-    split(ours, o, " "); split(bare, b, " ")
-    printf "%-18s %4d %10.0f %10.0f %7.2f %10.3f %10.3f %7.2f\n", name, connections,
-      o[1], b[1], (b[1] > 0 ? o[1] / b[1] : 0), o[2], b[2], (b[2] > 0 ? o[2] / b[2] : 0) }'
+# wanted NAME MEASURED "<=" | ">=" LIMIT: one row of the verdict.
+wanted() {
+  local verdict
+  verdict=$(awk -v m="$2" -v op="$3" -v limit="$4" \
+    'BEGIN { print (m != "" && (op == "<=" ? m <= limit : m >= limit)) ? "" : "missed" }')
+  verdicts+=("$(printf '| %-52s | %8s | %2s %6s | %-6s |' "$1" "$2" "$3" "$4" "$verdict")")
+  if [ -n "$verdict" ]; then missed=1; fi
+}
+quotient() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b }'; }
+
+row() { # NAME CONNECTIONS OUR-URL BARE-URL [OUR-SCRIPT BARE-SCRIPT]; sets rates and times, ours / bare
+  local ours_rate ours_p50 bare_rate bare_p50
+  read -r ours_rate ours_p50 < <(measure "$3" "$2" "${5:-}")
+  read -r bare_rate bare_p50 < <(measure "$4" "$2" "${6:-}")
+  rates=$(quotient "$ours_rate" "$bare_rate") times=$(quotient "$ours_p50" "$bare_p50")
+  printf '| %-13s | %11d | %8.0f | %8.0f | %5s | %11.3f | %11.3f | %5s |\n' "$1" "$2" \
+    "$ours_rate" "$bare_rate" "$rates" "$ours_p50" "$bare_p50" "$times"
 }
 
 memory() { awk -v field="$2:" '$1 == field { print $2 }' "/proc/$1/status"; } # kB
@@ -75,10 +85,20 @@ wrk.body = '{"00400252":{"vr":"CS","Value":["IN PROGRESS"]},"00400253":{"vr":"SH
   .. '"00400244":{"vr":"DA","Value":["20261120"]},"00400245":{"vr":"TM","Value":["101500"]}}'
 LUA
 
-printf '%-18s %4s %10s %10s %7s %10s %10s %7s\n' what conn 'ours/s' 'bare/s' ratio 'ours p50' 'bare p50' ratio
+verdicts=() missed=0
+printf '| %-13s | %11s | %8s | %8s | %5s | %11s | %11s | %5s |\n' what connections ours/s bare/s ratio \
+  'ours p50 ms' 'bare p50 ms' ratio
+echo '|---------------|------------:|---------:|---------:|------:|------------:|------------:|------:|'
 for matches in 1 100 10000; do
   for connections in 1 16 64; do
     row "Search, $matches" $connections "$our?PatientID=$matches" "$bare?PatientID=$matches"
+    case $matches:$connections in
+      1:1) wanted "Search of one match, p50 at 1 connection, of bare" "$times" '<=' 1.5 ;;
+      1:*) wanted "Search of one match, requests/s at $connections, of bare" "$rates" '>=' 0.6 ;;
+      10000:1) wanted "Search of 10000, p50 at 1 connection, of bare" "$times" '<=' 2 ;;
+      10000:*) # as long as so many connections share the processors: the time is the rate's inverse
+        wanted "Search of 10000, time at $connections connections, of bare" "$(quotient 1 "$rates")" '<=' 2 ;;
+    esac
   done
 done
 for connections in 1 16 64; do
@@ -86,25 +106,33 @@ for connections in 1 16 64; do
   row Update $connections "$performed?update" "$bare" "$scratch/post.lua" "$scratch/post.lua"
 done
 
-say "cost of a match"
-for matches in 1000 50000; do
-  read -r _ p50 < <(measure "$our?PatientID=$matches" 1)
-  awk -v n=$matches -v ms="$p50" 'BEGIN { printf "%6d matches: %9.3f ms, %.3f µs each\n", n, ms, 1000 * ms / n }'
-done
+read -r _ short < <(measure "$our?PatientID=1000" 1)
+read -r _ long < <(measure "$our?PatientID=50000" 1)
+say "a match costs $(quotient "$short" 1) µs of 1000, $(quotient "$long" 50) µs of 50000"
+wanted "cost of a match of 50000, of one of 1000" "$(quotient "$long" "$(quotient "$short" 0.02)")" '<=' 1.3
 
-say "memory for one answer of 50000 matches"
 size=$(curl -sS -o /dev/null -w '%{size_download}' "$our?PatientID=50000")
 before=$(memory "$ours" VmRSS)
 echo 5 >"/proc/$ours/clear_refs" # resets the peak
 curl -sS -o /dev/null "$our?PatientID=50000"
-awk -v before="$before" -v peak="$(memory "$ours" VmHWM)" -v size="$size" 'BEGIN {
-  printf "answer %.1f MiB, resident before %.1f MiB, peak %.1f MiB: growth %.2f of the answer\n",
-    size / 1048576, before / 1024, peak / 1024, (peak - before) * 1024 / size }'
+peak=$(memory "$ours" VmHWM)
+say "answer of 50000: $((size / 1048576)) MiB; resident before $((before / 1024)) MiB, peak $((peak / 1024)) MiB"
+wanted "growth of memory by that answer, of its size" "$(quotient $(((peak - before) * 1024)) "$size")" '<=' 1.5
 
-say "1000 idle connections, on a server of their own"
-start fresh ours
+start fresh ours # idle connections, on a server of their own
 fresh=$started fresh_port=$said
-read -r rate_before p50_before < <(measure "http://127.0.0.1:$fresh_port/modality-scheduled-procedure-steps?PatientID=1" 16)
+fresh_url="http://127.0.0.1:$fresh_port/modality-scheduled-procedure-steps?PatientID=1"
+read -r rate_before _ < <(measure "$fresh_url" 16)
+read -r _ p50_before < <(measure "$fresh_url" 1)
 start hold hold "$fresh_port" 1000
-read -r rate p50 < <(measure "http://127.0.0.1:$fresh_port/modality-scheduled-procedure-steps?PatientID=1" 16)
-echo "Search, 1 match, 16 connections: $rate_before/s, p50 $p50_before ms without; $rate/s, $p50 ms with; resident $(memory "$fresh" VmRSS) kB"
+read -r rate _ < <(measure "$fresh_url" 16)
+read -r _ p50 < <(measure "$fresh_url" 1)
+wanted "1000 idle connections: requests/s at 16, of without" "$(quotient "$rate" "$rate_before")" '>=' 0.9
+wanted "1000 idle connections: p50 at 1, of without" "$(quotient "$p50" "$p50_before")" '<=' 1.1
+wanted "1000 idle connections: resident memory, MiB" "$(quotient "$(memory "$fresh" VmRSS)" 1024)" '<=' 32
+
+echo
+printf '| %-52s | %8s | %9s | %-6s |\n' 'what' measured wanted ''
+echo '|------------------------------------------------------|---------:|----------:|--------|'
+printf '%s\n' "${verdicts[@]}"
+exit $missed
