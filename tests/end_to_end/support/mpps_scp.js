@@ -17,7 +17,8 @@ const finalComment = 'Performed Procedure Step Object may no longer be updated';
 /// The steps of one SCP. steps: instance UID → elements; received: every request in order, as
 /// { operation, uid, elements (by dcmjs), dataSet (by support/data_set.js, where explicit), attributes }.
 /// answer may be set to refuse: (operation, uid) → a status word, { status, errorComment, fields,
-/// elements }, or undefined to go on. find may be set to offer the worklist: elements of the identifier
+/// elements }, 'break' to close the connection without an answer, or undefined to go on. performed(operation,
+/// uid) is called when a step was created or changed, before the answer; 'break' as above: it is lost. find may be set to offer the worklist: elements of the identifier
 /// → a list of such, or 'abort'. fields are further elements of the command set, elements those of a data
 /// set, both by keyword. cancelled counts C-CANCELs. transferSyntaxes says what is accepted.
 export class StepRegister {
@@ -25,6 +26,7 @@ export class StepRegister {
   received = [];
   associations = 0;
   answer = () => undefined;
+  performed = () => undefined;
   find = undefined;
   cancelled = 0;
   transferSyntaxes = [TransferSyntax.ExplicitVRLittleEndian, TransferSyntax.ImplicitVRLittleEndian];
@@ -94,49 +96,56 @@ function scpClass(register) {
       register.cancelled++;
     }
 
-    #received(operation, uid, request, response, attributes) {
+    #perform(operation, uid, response, callback) {
+      response.setStatus(Status.Success);
+      if (register.performed(operation, uid) === 'break') this.socket.destroy();
+      else callback(response);
+    }
+
+    /// Whether to go on; else it was answered as the test wants it.
+    #received(operation, uid, request, response, callback, attributes) {
       register.received.push({
         operation, uid, attributes, elements: request.getDataset()?.getElements(),
         dataSet: this.bytes && decodeText(this.bytes),
       });
       const answer = register.answer(operation, uid);
       if (answer === undefined) return true;
-      dress(response, typeof answer === 'number' ? { status: answer } : answer);
+      if (answer === 'break') this.socket.destroy();
+      else callback(dress(response, typeof answer === 'number' ? { status: answer } : answer));
       return false;
     }
 
     nCreateRequest(request, callback) {
       const uid = request.getAffectedSopInstanceUid();
       const response = responses.NCreateResponse.fromRequest(request);
-      if (this.#received('N-CREATE', uid, request, response)) {
-        if (register.steps.has(uid)) {
-          response.setStatus(Status.DuplicateSOPInstance);
-        } else {
-          register.steps.set(uid, { ...request.getDataset().getElements() });
-          response.setStatus(Status.Success);
-        }
+      if (!this.#received('N-CREATE', uid, request, response, callback)) return;
+      if (register.steps.has(uid)) {
+        response.setStatus(Status.DuplicateSOPInstance);
+        callback(response);
+      } else {
+        register.steps.set(uid, { ...request.getDataset().getElements() });
+        this.#perform('N-CREATE', uid, response, callback);
       }
-      callback(response);
     }
 
     nSetRequest(request, callback) {
       const uid = request.getRequestedSopInstanceUid();
       const response = responses.NSetResponse.fromRequest(request);
-      if (this.#received('N-SET', uid, request, response)) {
-        const step = register.steps.get(uid);
-        if (!step) {
-          response.setStatus(Status.NoSuchObjectInstance);
-        } else if (step.PerformedProcedureStepStatus !== 'IN PROGRESS') {
-          response.setStatus(Status.ProcessingFailure);
-          response.setErrorComment(finalComment);
-          response.getCommandDataset().setElement('ErrorID', 0xa710);
-        } else {
-          const { SpecificCharacterSet, _vrMap, ...changes } = request.getDataset().getElements();
-          Object.assign(step, changes); // sequences are replaced as a whole (rule F21)
-          response.setStatus(Status.Success);
-        }
+      if (!this.#received('N-SET', uid, request, response, callback)) return;
+      const step = register.steps.get(uid);
+      if (!step) {
+        response.setStatus(Status.NoSuchObjectInstance);
+        callback(response);
+      } else if (step.PerformedProcedureStepStatus !== 'IN PROGRESS') {
+        response.setStatus(Status.ProcessingFailure);
+        response.setErrorComment(finalComment);
+        response.getCommandDataset().setElement('ErrorID', 0xa710);
+        callback(response);
+      } else {
+        const { SpecificCharacterSet, _vrMap, ...changes } = request.getDataset().getElements();
+        Object.assign(step, changes); // sequences are replaced as a whole (rule F21)
+        this.#perform('N-SET', uid, response, callback);
       }
-      callback(response);
     }
 
     nGetRequest(request, callback) {
@@ -146,18 +155,17 @@ function scpClass(register) {
       command.setElement('AttributeIdentifierList', [command.getElement('AttributeIdentifierList') ?? []].flat());
       const attributes = request.getAttributeIdentifierList();
       const response = responses.NGetResponse.fromRequest(request);
-      if (this.#received('N-GET', uid, request, response, attributes)) {
-        const step = register.steps.get(uid);
-        if (!step) {
-          response.setStatus(Status.NoSuchObjectInstance);
-        } else {
-          const wanted = Object.entries(step).filter(
-            ([name]) => !name.startsWith('_') &&
-              (!attributes.length || attributes.includes(name) || name === 'SpecificCharacterSet'),
-          );
-          response.setDataset(new Dataset(Object.fromEntries(wanted)));
-          response.setStatus(Status.Success);
-        }
+      if (!this.#received('N-GET', uid, request, response, callback, attributes)) return;
+      const step = register.steps.get(uid);
+      if (!step) {
+        response.setStatus(Status.NoSuchObjectInstance);
+      } else {
+        const wanted = Object.entries(step).filter(
+          ([name]) => !name.startsWith('_') &&
+            (!attributes.length || attributes.includes(name) || name === 'SpecificCharacterSet'),
+        );
+        response.setDataset(new Dataset(Object.fromEntries(wanted)));
+        response.setStatus(Status.Success);
       }
       callback(response);
     }
@@ -167,9 +175,8 @@ function scpClass(register) {
 }
 
 /// Starts the SCP on any free port (or the given one): { host, port, register, close() }. tls: as
-/// support/certificates.js gives it.
-export async function startMppsScp(house, port = 0, { tls } = {}) {
-  const register = new StepRegister();
+/// support/certificates.js gives it; register: of an SCP that was closed, which comes back.
+export async function startMppsScp(house, port = 0, { tls, register = new StepRegister() } = {}) {
   const server = new Server(scpClass(register));
   server.on('networkError', () => {});
   server.listen(port, tls && { securityOptions: { ...tls.options, requestCert: true, rejectUnauthorized: true } });
