@@ -49,6 +49,9 @@ class QueuedMpps : public mapping::MppsService {
                           const mapping::Context& context) override;
   mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
                             mapping::DataSet& found, const mapping::Context& context) override;
+  bool offers_retrieve() const override {
+    return options_.retrieve_from != RetrieveFrom::backend || first_.offers_retrieve();
+  }
 
  private:
   mapping::Outcome accept(const MppsMessage& message);
@@ -71,6 +74,9 @@ class MirroredMpps : public mapping::MppsService {
                           const mapping::Context& context) override;
   mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
                             mapping::DataSet& found, const mapping::Context& context) override;
+  bool offers_retrieve() const override {
+    return options_.retrieve_from != RetrieveFrom::backend || first_.offers_retrieve();
+  }
 
  private:
   mapping::Outcome carry_out(const MppsMessage& message,
