@@ -199,9 +199,7 @@ void TlsSession::say_goodbye() {
   ERR_clear_error();
 }
 
-bool TlsSession::has_heard() const {
-  return BIO_number_read(SSL_get_rbio(library_->ssl)) > 0;
-}
+bool TlsSession::has_heard() const { return BIO_number_read(SSL_get_rbio(library_->ssl)) > 0; }
 
 bool TlsSession::has_input() const { return SSL_pending(library_->ssl) > 0; }
 
