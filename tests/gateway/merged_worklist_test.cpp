@@ -36,10 +36,14 @@ struct Backend : mapping::WorklistService {
   explicit Backend(Answer how) : answer(std::move(how)) {}
   mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                           const mapping::Context& context) override {
-    asked = search.identifier;
+    {
+      const std::lock_guard lock(mutex);
+      asked = search.identifier;
+    }
     return answer(on_match, context);
   }
   Answer answer;
+  std::mutex mutex;  ///< some tests put one of these in twice
   mapping::DataSet asked;
 };
 

@@ -3,11 +3,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <fstream>
 #include <functional>
 #include <mutex>
+#include <random>
 #include <thread>
 
 #include "mapping/json.h"
@@ -240,4 +242,46 @@ TEST_CASE("a directory that is gone is a fault, not an empty worklist, until it 
   wait_until([&] { return directory.steps().ok(); });
   CHECK(patients(directory) == Ids{"A"});
   CHECK(lines.all().size() == 2);
+}
+
+TEST_CASE("files with bytes changed, lost and doubled are read or refused, whatever their form") {
+  using mapping::TransferSyntax;
+  const std::pair<std::string, std::string> files[] = {
+      {"a.json", "[" + item("A") + "," + item("B") + "]"},
+      {"a.wl", part_10("A", TransferSyntax::implicit_vr_little_endian)},
+      {"a.dcm", part_10("A", TransferSyntax::explicit_vr_big_endian)},
+      {"b.wl", encoded("A", TransferSyntax::explicit_vr_little_endian)},
+      {"a.dump",
+       "(0008,0005) CS [ISO_IR 100]\n(0010,0020) LO [A] # comment\n(0028,0009) AT (3004,000c)\n"
+       "(0040,0100) SQ\n(fffe,e000) -\n(0008,0060) CS MR\n(0042,0011) OB 01\\ff\n(fffe,e00d) -\n"
+       "(fffe,e0dd) -\n(0008,0016) UI =MRImageStorage\n"},
+  };
+  std::minstd_rand random(4711);
+  const auto any = [&](std::size_t below) { return random() % below; };
+  for (const auto& [name, whole] : files) {
+    REQUIRE(read_worklist_file(name, whole).ok());
+    std::size_t refused = 0;
+    for (int round = 0; round < 4000; ++round) {
+      std::string content = whole;
+      for (std::size_t change = 0; change <= any(3) && !content.empty(); ++change) {
+        const std::size_t at = any(content.size());
+        const std::size_t count = 1 + any(std::min<std::size_t>(8, content.size() - at));
+        const int kind = static_cast<int>(any(4));
+        if (kind == 0) content[at] = static_cast<char>(any(256));
+        if (kind == 1) content.erase(at, count);
+        if (kind == 2) content.insert(at, content.substr(at, count));
+        if (kind == 3) content.resize(at);
+      }
+      const auto read = read_worklist_file(name, content);
+      if (!read) {
+        ++refused;
+        CHECK_FALSE(read.fault().what.empty());
+        continue;
+      }
+      for (const auto& data_set : read.value()) {
+        CHECK(mapping::DataSet::from_bytes(data_set.bytes()).ok());  // canonical, whatever it says
+      }
+    }
+    CHECK(refused > 0);
+  }
 }
