@@ -131,7 +131,7 @@ Transport::Status Transport::fill(std::size_t wanted, Clock::time_point deadline
 Transport::Wait Transport::wait(Clock::time_point deadline, int beside) {
   if (flush(Clock::now() + write_timeout_) != Status::ok) return Wait::readable;  // recv says why
   if (begin_ == end_ && input_.size() > burst_input) input_ = {};
-  if (output_.capacity() > burst_input) output_ = {};
+  if (output_.capacity() > initial_input) output_ = {};  // nothing goes out for a while
   if (tls_ && tls_->has_input()) return Wait::readable;
   for (;;) {
     set_option(descriptor_, IPPROTO_TCP, TCP_QUICKACK, 1);
