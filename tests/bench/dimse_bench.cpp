@@ -13,6 +13,7 @@
 #include "mapping/return_keys.h"
 #include "tests/bench/dimse_orthanc.h"
 #include "tests/bench/dimse_peers.h"
+#include "tests/bench/targets.h"
 
 namespace {
 
@@ -24,37 +25,6 @@ struct Size {
   int rounds;
 };
 constexpr Size sizes[] = {{1, 1500}, {10, 800}, {100, 200}, {1000, 40}};
-
-/// What is wanted of the figures.
-class Targets {
- public:
-  void at_most(std::string what, double measured, double wanted) {
-    rows_.push_back({std::move(what), measured, wanted, measured <= wanted});
-  }
-  void at_least(std::string what, double measured, double wanted) {
-    rows_.push_back({std::move(what), measured, wanted, measured >= wanted});
-  }
-  /// Prints them; false if one was missed.
-  bool met() const {
-    bool all = true;
-    fmt::print("\n| {:62} | {:>9} | {:>9} | {:6} |\n", "", "measured", "wanted", "");
-    fmt::print("|{:-<64}|{:->10}:|{:->10}:|{:-<8}|\n", "", "", "", "");
-    for (const Row& row : rows_) {
-      fmt::print("| {:62} | {:9.3g} | {:9.3g} | {:6} |\n", row.what, row.measured, row.wanted,
-                 row.met ? "" : "missed");
-      all = all && row.met;
-    }
-    return all;
-  }
-
- private:
-  struct Row {
-    std::string what;
-    double measured, wanted;
-    bool met;
-  };
-  std::vector<Row> rows_;
-};
 
 /// A way of asking, and what it took.
 struct Way {

@@ -76,9 +76,10 @@ inline std::size_t matches_asked_for(std::string_view number) {
 /// success.
 class MemoryScp {
  public:
-  MemoryScp()
+  /// port: 0 = any.
+  explicit MemoryScp(std::uint16_t port = 0)
       : listener_(
-            {"127.0.0.1", 0, 512},
+            {"127.0.0.1", port, 512},
             [this](const dimse::Connection& connection) { serve(connection); },
             [](mapping::LogLevel, std::string_view) {}) {
     for (std::size_t matches : {1, 10, 100, 1000}) {
@@ -89,6 +90,8 @@ class MemoryScp {
     port_ = listener_.start().value();
   }
   std::uint16_t port() const { return port_; }
+  /// Requests of N-CREATE and N-SET so far.
+  std::size_t performed() const { return performed_; }
 
  private:
   void serve(const dimse::Connection& connection) {
@@ -115,6 +118,10 @@ class MemoryScp {
 
   void answer(dimse::Association& association, const dimse::Message& request) {
     if (request.command.field == dimse::command_field::c_find_rq) find(association, request);
+    if (request.command.field == dimse::command_field::n_create_rq ||
+        request.command.field == dimse::command_field::n_set_rq) {
+      ++performed_;
+    }
     auto response = dimse::response_to(request.command, mapping::dimse_status::success);
     response.affected_sop_class = request.command.affected_sop_class.empty()
                                       ? request.command.requested_sop_class
@@ -136,6 +143,7 @@ class MemoryScp {
 
   std::map<std::size_t, std::string> items_;
   std::uint16_t port_ = 0;
+  std::atomic<std::size_t> performed_ = 0;
   dimse::Listener listener_;
 };
 
