@@ -12,7 +12,7 @@ import { freePort, House, until, within } from './support/house.js';
 import { post } from './support/http.js';
 import { ini, modgateBinary } from './support/modgate.js';
 import { startMppsScp } from './support/mpps_scp.js';
-import { begun, done } from './support/performed_step.js';
+import { begun, begunInJson, changedInJson, done, doneInJson } from './support/performed_step.js';
 import { nCreate, nSet, send } from './support/scu.js';
 import { startStepOriginServer } from './support/step_origin_server.js';
 
@@ -23,7 +23,7 @@ if (!Number.isInteger(kills) || kills < 0 || !Number.isInteger(seed)) {
   process.exit(2);
 }
 const modalities = 6; // half of them speak DICOMweb
-const drained = 120_000; // ms for the queue to become empty in the end
+const drained = 120_000 + 200 * kills; // ms for the queue to become empty in the end
 const patientData = ['Schröder', 'PID-4711', '19700102', 'ACC1'];
 
 /// mulberry32: the same numbers for the same seed, so that a choice can be made again.
@@ -115,7 +115,7 @@ async function startReceivers(house) {
 /// Up and down, until over() says so; then up for good, and without whims.
 async function comeAndGo(receiver, over) {
   while (!over()) {
-    await pause(receiver.random.between(100, 1500));
+    await pause(receiver.random.between(200, 4000));
     receiver.close();
     counts.outages++;
     await pause(receiver.random.between(50, 1000));
@@ -126,67 +126,13 @@ async function comeAndGo(receiver, over) {
 
 // --- modalities ---------------------------------------------------------------------------------
 
-const created = () => begun();
 const changed = (description) => ({ PerformedProcedureStepDescription: description });
 const ended = (status) => ({ ...done(), PerformedProcedureStepStatus: status });
-
-const element = (vr, ...Value) => ({ vr, Value });
-/// The same for a web client, as little as Table F.7.2-1 lets pass.
-const createdOnTheWeb = () => [{
-  '00080005': element('CS', 'ISO_IR 192'),
-  '00080060': element('CS', 'CT'),
-  '00081032': { vr: 'SQ' },
-  '00081120': { vr: 'SQ' },
-  '00100010': element('PN', { Alphabetic: 'Schröder^Zoë' }),
-  '00100020': element('LO', 'PID-4711'),
-  '00100030': element('DA', '19700102'),
-  '00100040': element('CS', 'F'),
-  '00200010': element('SH', 'S1'),
-  '00400241': element('AE', 'WEB1'),
-  '00400242': { vr: 'SH' },
-  '00400243': { vr: 'SH' },
-  '00400244': element('DA', '20261120'),
-  '00400245': element('TM', '081500'),
-  '00400250': { vr: 'DA' },
-  '00400251': { vr: 'TM' },
-  '00400252': element('CS', 'IN PROGRESS'),
-  '00400253': element('SH', 'PPS1'),
-  '00400254': { vr: 'LO' },
-  '00400255': { vr: 'LO' },
-  '00400260': { vr: 'SQ' },
-  '00400270': element('SQ', {
-    '00080050': element('SH', 'ACC1'),
-    '00081110': { vr: 'SQ' },
-    '0020000D': element('UI', '1.2.3.4.6.1'),
-    '00321060': { vr: 'LO' },
-    '00400007': { vr: 'LO' },
-    '00400008': { vr: 'SQ' },
-    '00400009': element('SH', 'SPS1'),
-    '00401001': element('SH', 'RP1'),
-  }),
-  '00400340': { vr: 'SQ' },
-}];
-const changedOnTheWeb = (description) => [{ '00400254': element('LO', description) }];
-const endedOnTheWeb = (status) => [{
-  '00400250': element('DA', '20261120'),
-  '00400251': element('TM', '082000'),
-  '00400252': element('CS', status),
-  '00400340': element('SQ', {
-    '00080054': { vr: 'AE' },
-    '0008103E': { vr: 'LO' },
-    '00081050': { vr: 'PN' },
-    '00081070': { vr: 'PN' },
-    '00081140': { vr: 'SQ' },
-    '00181030': element('LO', 'Thorax'),
-    '0020000E': element('UI', '1.2.3.4.8.1'),
-    '00400220': { vr: 'SQ' },
-  }),
-}];
 
 /// What the answer to a message says: 'done', 'again', 'done before' or a fault's text.
 const dimseClient = (gateway) => ({
   async ask(uid, effect) {
-    const request = effect === 'created' ? nCreate(uid, created())
+    const request = effect === 'created' ? nCreate(uid, begun())
       : nSet(uid, effect.match(/^\d/) ? changed(effect) : ended(effect));
     const { status, errorId, errorComment } = await send({ host: '127.0.0.1', port: gateway.dimse, aeTitle: 'MODGATE' }, request, 8000);
     if (status === 0x0000) return 'done';
@@ -199,8 +145,8 @@ const webClient = (gateway) => ({
   async ask(uid, effect) {
     const path = `/modality-performed-procedure-steps/${uid}`;
     const to = { web: { host: '127.0.0.1', port: gateway.web } };
-    const { status, body } = effect === 'created' ? await post(to, path, createdOnTheWeb())
-      : await post(to, `${path}?update`, effect.match(/^\d/) ? changedOnTheWeb(effect) : endedOnTheWeb(effect));
+    const { status, body } = effect === 'created' ? await post(to, path, begunInJson())
+      : await post(to, `${path}?update`, effect.match(/^\d/) ? changedInJson(effect) : doneInJson(effect));
     if (status === 200 || status === 201) return 'done';
     if (status === 503) return 'again';
     if (status === 409) return 'done before';

@@ -16,9 +16,10 @@ export function ini(sections) {
 }
 
 /// Starts modgate. sections holds what matters to the test; addresses and free ports are added, and
-/// the log says as much as it can, so that the log tests see the worst.
+/// the log says as much as it can, so that the log tests see the worst. under: a command that runs modgate,
+/// such as one that limits it.
 /// Returns { child, configuration, dimse: { host, port, aeTitle }, web: { host, port, url }, log }.
-export async function startModgate(house, name, sections, { env, limit = 10000 } = {}) {
+export async function startModgate(house, name, sections, { env, limit = 10000, under = [] } = {}) {
   if (!fs.existsSync(modgateBinary)) throw new Error(`there is no modgate at ${modgateBinary}: build it first`);
   const front = { bind: '127.0.0.1', port: 0 };
   const configuration = house.newPath(`-${name}.ini`);
@@ -28,7 +29,8 @@ export async function startModgate(house, name, sections, { env, limit = 10000 }
   if (all.dimse) all.dimse = { ae_title: 'MODGATE', ...front, ...all.dimse };
   if (all.web) all.web = { ...front, ...all.web };
   fs.writeFileSync(configuration, ini(all));
-  const child = house.spawn(`modgate ${name}`, modgateBinary, ['--config', configuration], { env });
+  const [command, ...words] = [...under, modgateBinary, '--config', configuration];
+  const child = house.spawn(`modgate ${name}`, command, words, { env });
   const gateway = { name, child, configuration, log: () => child.stdout + child.stderr };
   house.gateways.push(gateway);
   const [, fronts] = await child.waitFor(/^ready((?: \w+=\S+:\d+)*)$/m, { limit });
