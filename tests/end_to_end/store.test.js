@@ -39,15 +39,16 @@ const sections = (worklistDirectory, more = {}) => ({
   'backend local': { kind: 'store', ...(worklistDirectory && { worklist_dir: worklistDirectory }), ...more },
 });
 
-/// A store over a directory with one step for each id; state: a state_dir to go on with.
-async function startStore(name, ids, { state, more } = {}) {
+/// A store over a directory with one step for each id; state: a state_dir to go on with; under: a command
+/// that runs modgate.
+async function startStore(name, ids, { state, more, under } = {}) {
   const directory = house.newPath();
   fs.mkdirSync(directory);
   fs.writeFileSync(path.join(directory, 'steps.json'), JSON.stringify(ids.map(scheduled)));
   const stateDirectory = state ?? house.newPath();
   fs.mkdirSync(stateDirectory, { recursive: true });
   const gateway = { log_level: 'debug', state_dir: stateDirectory };
-  const store = await startModgate(house, name, { gateway, ...sections(directory, more) });
+  const store = await startModgate(house, name, { gateway, ...sections(directory, more) }, { under });
   return { ...store, directory, stateDirectory };
 }
 
@@ -265,6 +266,54 @@ describe('a performed procedure step', () => {
     assert.deepEqual(await statuses(third), { SPS1: 'STARTED', SPS2: 'STARTED', SPS3: undefined });
     assert.equal((await send(third.dimse, nGet(two))).elements.PerformedProcedureStepStatus, 'IN PROGRESS');
     assert.equal((await send(third.dimse, nSet(two, done()))).status, 0);
+  });
+
+  test('killed again and again while modalities create: what was told success is there, whole', async () => {
+    const promised = new Set();
+    let state;
+    for (let round = 0; round < 6; round++) {
+      const local = await startStore(`killed ${round}`, [1], { state });
+      state = local.stateDirectory;
+      let killed = false;
+      const modalities = Array.from({ length: 4 }, async () => {
+        while (!killed) {
+          const uid = newUid();
+          const created = await send(local.dimse, nCreate(uid, begun())).catch(() => undefined);
+          if (created?.status !== 0) continue;
+          promised.add(uid);
+        }
+      });
+      await until(20000, 'a few steps to be promised', () => promised.size >= (round + 1) * 10);
+      local.child.signal('SIGKILL');
+      await local.child.exited;
+      killed = true;
+      await Promise.all(modalities);
+    }
+    const last = await startStore('after the kills', [1], { state });
+    const [model] = (await get(last, target([...promised][0]))).json();
+    for (const uid of promised) assert.deepEqual((await get(last, target(uid))).json(), [model]);
+  });
+
+  test('with the disk full: 0213 and 503, the log says why; with space again it goes on', async () => {
+    const limited = ['bash', '-c', 'trap "" XFSZ; ulimit -S -f 400; exec "$@"', 'modgate'];
+    const local = await startStore('full', [1], { under: limited });
+    const kept = [];
+    let refused;
+    while (!refused && kept.length < 400) {
+      const uid = newUid();
+      const { status } = await send(local.dimse, nCreate(uid, begun()));
+      if (status === 0) kept.push(uid);
+      else refused = status;
+    }
+    assert.equal(refused, 0x0213);
+    assert.ok(kept.length > 10, String(kept.length));
+    const [model] = (await get(local, target(kept[0]))).json();
+    assert.equal((await post(local, target(newUid()), model)).status, 503);
+    assert.match(local.log(), /the store refuses: performed_steps\.sqlite: (disk I\/O error|database or disk is full)/);
+    const freed = await house.run('prlimit', [`--pid=${local.child.pid}`, '--fsize=unlimited']);
+    assert.equal(freed.code, 0, freed.stderr);
+    assert.equal((await post(local, target(newUid()), model)).status, 201);
+    for (const uid of kept) assert.equal((await get(local, target(uid))).status, 200);
   });
 
   test('hide_started = yes leaves its scheduled steps out', async () => {
