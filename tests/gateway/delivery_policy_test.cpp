@@ -1,6 +1,11 @@
 #include "gateway/delivery_policy.h"
 
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <string>
+#include <vector>
 
 using gateway::rule_for;
 using gateway::Verdict;
@@ -56,4 +61,66 @@ TEST_CASE("every status word and every event has a rule with a reason") {
     REQUIRE(status <= rule.last);
     REQUIRE_FALSE(rule.why.empty());
   }
+}
+
+namespace {
+
+std::string in_words(const gateway::DeliveryRule& rule) {
+  switch (rule.event) {
+    case NetworkEvent::connect_failed:
+      return "no connection";
+    case NetworkEvent::tls_failed:
+      return "TLS fails";
+    case NetworkEvent::rejected_transient:
+      return "A-ASSOCIATE-RJ, transient";
+    case NetworkEvent::rejected_permanent:
+      return "A-ASSOCIATE-RJ, permanent";
+    case NetworkEvent::user_identity_refused:
+      return "user identity refused";
+    case NetworkEvent::abstract_syntax_refused:
+      return "abstract syntax refused";
+    case NetworkEvent::transfer_syntax_refused:
+      return "transfer syntaxes refused";
+    case NetworkEvent::acse_timeout:
+      return "no association in time";
+    case NetworkEvent::busy:
+      return "no free connection";
+    case NetworkEvent::response_timeout:
+      return "no answer in time";
+    case NetworkEvent::connection_lost:
+      return "connection lost";
+    case NetworkEvent::protocol_error:
+      return "protocol error";
+    case NetworkEvent::unreadable_answer:
+      return "unreadable answer";
+    case NetworkEvent::shutting_down:
+      return "modgate stops";
+    case NetworkEvent::none:
+      break;
+  }
+  if (rule.first == 0x0000 && rule.last == 0xFFFF) return "anything else";
+  if (rule.first == rule.last) return fmt::format("{:04X}", rule.first);
+  return fmt::format("{:04X} to {:04X}", rule.first, rule.last);
+}
+
+/// The rows below this header, up to the end of the table.
+std::vector<std::string> rows_below(const std::string& header, const std::string& path) {
+  std::ifstream file(path);
+  std::vector<std::string> rows;
+  std::string line;
+  while (std::getline(file, line) && line != header) continue;
+  std::getline(file, line);  // of dashes
+  while (std::getline(file, line) && line.starts_with('|')) rows.push_back(line);
+  return rows;
+}
+
+}  // namespace
+
+TEST_CASE("docs/mpps-queue.md shows the table as it is") {
+  std::vector<std::string> wanted;
+  for (const auto& rule : gateway::delivery_rules()) {
+    wanted.push_back(
+        fmt::format("| {} | {} | {} |", in_words(rule), to_string(rule.verdict), rule.why));
+  }
+  CHECK(rows_below("| outcome | verdict | why |", SOURCE_DIR "/docs/mpps-queue.md") == wanted);
 }
