@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <list>
+#include <thread>
 #include <utility>
 
 #include "gateway/group_commit.h"
@@ -162,9 +163,12 @@ class Lock {
 
 class SqliteMppsQueue::Impl {
  public:
-  Impl(const std::filesystem::path& file, int flags)
+  Impl(const std::filesystem::path& file, int flags, Role role)
       : database_(file.string(), flags, 5000),
-        group_([this](const GroupCommit::Work& all) { transaction(all); }) {}
+        begin_(role == Role::gateway ? "BEGIN IMMEDIATE" : "BEGIN"),
+        group_([this](const GroupCommit::Work& all) { transaction(all); }) {
+    if (role == Role::visitor) wait_patiently();
+  }
 
   Lock& lock() { return lock_; }
   /// Throws SQLite::Exception.
@@ -206,6 +210,7 @@ class SqliteMppsQueue::Impl {
   std::int64_t data_version = 0;
 
  private:
+  void wait_patiently();
   void transaction(const GroupCommit::Work& all);
   void sync();
   void place(const std::string& mpps, MessageId id, const std::string& receiver,
@@ -216,6 +221,9 @@ class SqliteMppsQueue::Impl {
   Lock lock_;
   SQLite::Database database_;
   std::list<std::pair<const char*, SQLite::Statement>> statements_;
+  /// A visitor takes SQLite's one lock for writing with the first change, which comes before all
+  /// reading, and without a change not at all.
+  const char* const begin_;
   bool to_be_synced_ = false;  ///< the transaction under way promises something
   GroupCommit group_;
 };
@@ -256,9 +264,18 @@ std::string SqliteMppsQueue::Impl::prepare(Role role) {
   return {};
 }
 
+// SQLite's own way to wait for the lock comes too seldom beside a gateway that is busy.
+void SqliteMppsQueue::Impl::wait_patiently() {
+  const auto nap = [](void*, int naps) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return naps < 20'000 ? 1 : 0;
+  };
+  sqlite3_busy_handler(database_.getHandle(), nap, nullptr);
+}
+
 void SqliteMppsQueue::Impl::transaction(const GroupCommit::Work& all) {
   to_be_synced_ = false;
-  database_.exec("BEGIN IMMEDIATE");
+  database_.exec(begin_);
   try {
     all();
     database_.exec("COMMIT");
@@ -531,15 +548,15 @@ std::vector<QueueDepth> SqliteMppsQueue::Impl::depths() {
 // from: the stored states that may be left so. True if there was one.
 bool SqliteMppsQueue::Impl::set_open_state(MessageId id, const std::string& receiver, int to,
                                            std::string_view from) {
-  const std::string mpps = mpps_of(id);
   const QueueTime now = queue_now();
   SQLite::Statement update(
-      database_, fmt::format("UPDATE deliveries SET state=?, due=?, changed=? WHERE mpps=? AND "
-                             "receiver=? AND message=? AND state IN ({})",
+      database_, fmt::format("UPDATE deliveries SET state=?, due=?, changed=? WHERE mpps=(SELECT "
+                             "mpps FROM messages WHERE id=?4) AND receiver=? AND message=?4 AND "
+                             "state IN ({})",
                              from));
   to_be_synced_ = true;
-  const bool found = Use(update, to, now, now, mpps, receiver, id).changes() > 0;
-  if (found) advance(mpps, receiver, now);
+  const bool found = Use(update, to, now, now, id, receiver).changes() > 0;
+  if (found) advance(mpps_of(id), receiver, now);
   return found;
 }
 
@@ -584,7 +601,7 @@ mapping::Result<std::unique_ptr<SqliteMppsQueue>> SqliteMppsQueue::open(
       if (created >= 0) ::close(created);
       flags |= SQLite::OPEN_CREATE;
     }
-    auto impl = std::make_unique<Impl>(file, flags);
+    auto impl = std::make_unique<Impl>(file, flags, role);
     const std::string fault = impl->prepare(role);
     if (!fault.empty()) return Fault{.what = fmt::format("{} {}", file.string(), fault)};
     impl->lock().swap(lock);

@@ -1,5 +1,6 @@
 #include "gateway/sqlite_mpps_queue.h"
 
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -292,6 +293,26 @@ TEST_CASE("a visitor works beside the gateway, and the gateway notices") {
   CHECK(queue->changed_elsewhere());
   CHECK(queue->take("ris", queue_now()));
   CHECK_FALSE(visitor->discard(id, "ris"));  // on its way
+}
+
+TEST_CASE("a visitor reads while somebody writes, and waits for its turn to change something") {
+  const Directory directory;
+  auto queue = open(directory);
+  const auto id = accept(*queue, create_message(1));
+  auto visitor = open(directory, Role::visitor);
+  SQLite::Database writer((directory.path() / "mpps-queue.sqlite").string(),
+                          SQLite::OPEN_READWRITE);
+  writer.exec("BEGIN IMMEDIATE");
+  CHECK(visitor->list({}).size() == 1);
+  CHECK(visitor->entries(id, "ris").size() == 1);
+  CHECK(visitor->message(id).has_value());
+  std::thread end([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    writer.exec("COMMIT");
+  });
+  CHECK(visitor->discard(id, "ris"));
+  end.join();
+  CHECK(visitor->list({}).empty());
 }
 
 TEST_CASE("sixteen takers: every message once, in order within its MPPS") {
