@@ -211,6 +211,7 @@ class SqliteMppsQueue::Impl {
 
  private:
   void wait_patiently();
+  void hold_behind_lost();
   void transaction(const GroupCommit::Work& all);
   void sync();
   void place(const std::string& mpps, MessageId id, const std::string& receiver,
@@ -253,6 +254,7 @@ std::string SqliteMppsQueue::Impl::prepare(Role role) {
   if (role == Role::visitor) return {};
   const std::string damage = database_.execAndGet("PRAGMA quick_check(1)").getString();
   if (damage != "ok") throw SQLite::Exception(damage, SQLITE_CORRUPT);
+  hold_behind_lost();
   // What a gateway that is gone had on its way may have arrived, and what the machine has lost of
   // its last moments may have been on its way.
   Use(statement("UPDATE deliveries SET state=0, maybe_sent=1 WHERE state IN (0, 1) AND state<=5"))
@@ -285,6 +287,20 @@ void SqliteMppsQueue::Impl::transaction(const GroupCommit::Work& all) {
     if (sqlite3_get_autocommit(database_.getHandle()) == 0) database_.tryExec("ROLLBACK");
     throw;
   }
+}
+
+// Where the file was saved from damage, messages may be gone that others wait behind.
+void SqliteMppsQueue::Impl::hold_behind_lost() {
+  Use(statement(
+          "DELETE FROM deliveries WHERE state<=5 AND NOT EXISTS (SELECT 1 FROM messages WHERE "
+          "id=message)"))
+      .changes();
+  Use(statement("UPDATE deliveries AS d SET state=2, reason=? WHERE state=3 AND state<=5 AND NOT "
+                "EXISTS (SELECT 1 FROM deliveries e WHERE e.mpps=d.mpps AND e.receiver=d.receiver "
+                "AND e.message<d.message AND e.state<=5)"),
+      std::string("an earlier message of this step was lost with a damaged file: see what the step "
+                  "is at the receiver"))
+      .changes();
 }
 
 void SqliteMppsQueue::Impl::sync() {
@@ -612,8 +628,8 @@ mapping::Result<std::unique_ptr<SqliteMppsQueue>> SqliteMppsQueue::open(
       return Fault{
           .what = fmt::format(
               "{}: the MPPS queue is damaged ({}): nothing is thrown away. Move the file and those "
-              "beside it to a safe place, save what can be read of it with \"sqlite3 FILE "
-              ".recover\", see that its messages reach their receivers, and start again",
+              "beside it to a safe place, save what can be read of it as docs/mpps-queue.md says "
+              "(\"sqlite3 FILE .dump\"), and start again",
               file.string(), error.what())};
     }
     return Fault{.what = fmt::format("{}: the MPPS queue cannot be opened: {}", file.string(),

@@ -479,9 +479,9 @@ describe('the disk', () => {
   }
 
   /// A state_dir with a queue that a gateway has left, with messages in it: the file's path.
-  async function leftBehind(name) {
+  async function leftBehind(name, steps = 10) {
     const gateway = await startQueue(name, { pacs: scp({ port: await freePort() }) });
-    for (let count = 0; count < 10; count++) await accepts(gateway, nCreate(newUid(), begun()));
+    for (let count = 0; count < steps; count++) await accepts(gateway, nCreate(newUid(), begun()));
     assert.equal((await gateway.child.stop()).code, 0);
     return path.join(gateway.stateDirectory, 'mpps-queue.sqlite');
   }
@@ -523,10 +523,27 @@ describe('the disk', () => {
       const at = Math.floor((bytes.length * from) / 4096) * 4096;
       bytes.fill(0xa5, at, at + 8192);
       fs.writeFileSync(file, bytes);
-      assert.match(await refusesToStart(path.dirname(file)), /the MPPS queue is damaged .*\.recover.*start again/);
+      assert.match(await refusesToStart(path.dirname(file)), /the MPPS queue is damaged .*docs\/mpps-queue\.md.*start again/);
       assert.deepEqual(fs.readFileSync(file), bytes);
     });
   }
+
+  test('what docs/mpps-queue.md says saves what can be read, and it is delivered', async () => {
+    const document = fs.readFileSync(new URL('../../docs/mpps-queue.md', import.meta.url), 'utf8');
+    const [, commands] = document.match(/```sh\n(.*?)```/s);
+    const file = await leftBehind('to be saved', 100);
+    const bytes = fs.readFileSync(file);
+    bytes.fill(0xa5, Math.floor(bytes.length / 8192) * 4096, Math.floor(bytes.length / 8192) * 4096 + 4096);
+    fs.writeFileSync(file, bytes);
+    const saved = await house.run('bash', ['-euo', 'pipefail', '-c', commands], { cwd: path.dirname(file) });
+    assert.equal(saved.code, 0, saved.stderr);
+    const pacs = await startMppsScp(house);
+    const gateway = await startQueue('saved', { pacs: scp(pacs) }, { state: path.dirname(file) });
+    await emptied(gateway);
+    const lost = saved.stdout.split('\n').filter(Boolean);
+    assert.ok(lost.length > 0 && lost.length < 50, saved.stdout);
+    assert.equal(pacs.register.steps.size + lost.length, 100);
+  });
 
   test('a file of something else', async () => {
     const directory = house.newPath();
