@@ -180,7 +180,8 @@ class MppsQueue {
   /// Will not be delivered; those behind it go on. False if there is none, or it is on its way.
   virtual bool discard(MessageId id, const std::string& receiver) = 0;
   /// Forgets steps of which every message was accepted before then and is delivered or discarded.
-  /// Returns how many messages went; about a thousand a call.
+  /// Returns how many messages went; looks at about a thousand a call and goes on there at the
+  /// next.
   virtual std::size_t forget(QueueTime accepted_before) = 0;
 };
 

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <list>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -43,8 +44,9 @@ constexpr int discarded = 7;
 constexpr int application_id = 0x6d6f6467;  // "modg"
 constexpr int schema_version = 1;
 
-// The index holds open rows only, so that what was delivered long ago costs nothing. SQLite takes
-// it only where a query repeats "state <= 5".
+// The indices hold what is open only, so that what was delivered long ago costs nothing. SQLite
+// takes one only where a query repeats its condition; where a query is after one MPPS, "+state"
+// keeps it from taking one that leads through the whole backlog.
 constexpr const char* schema = R"(
   CREATE TABLE messages(
     id INTEGER PRIMARY KEY, operation INTEGER, mpps TEXT, attributes BLOB, caller TEXT,
@@ -53,7 +55,9 @@ constexpr const char* schema = R"(
     mpps TEXT, receiver TEXT, message INTEGER, state INTEGER, wish INTEGER, attempts INTEGER,
     maybe_sent INTEGER, due INTEGER, changed INTEGER, status INTEGER, reason TEXT,
     PRIMARY KEY(mpps, receiver, message)) WITHOUT ROWID;
-  CREATE INDEX open_deliveries ON deliveries(receiver, state, due) WHERE state <= 5;
+  CREATE INDEX ready_deliveries ON deliveries(receiver, due) WHERE state = 0;
+  CREATE INDEX held_deliveries ON deliveries(receiver) WHERE state = 2;
+  CREATE INDEX open_deliveries ON deliveries(receiver, message) WHERE state <= 5;
 )";
 
 std::int64_t number(QueueTime time) { return time.time_since_epoch().count(); }
@@ -225,7 +229,8 @@ class SqliteMppsQueue::Impl {
   /// A visitor takes SQLite's one lock for writing with the first change, which comes before all
   /// reading, and without a change not at all.
   const char* const begin_;
-  bool to_be_synced_ = false;  ///< the transaction under way promises something
+  MessageId forget_after_ = 0;  ///< where forget() goes on
+  bool to_be_synced_ = false;   ///< the transaction under way promises something
   GroupCommit group_;
 };
 
@@ -277,10 +282,10 @@ void SqliteMppsQueue::Impl::wait_patiently() {
 
 void SqliteMppsQueue::Impl::transaction(const GroupCommit::Work& all) {
   to_be_synced_ = false;
-  database_.exec(begin_);
+  Use(statement(begin_)).changes();
   try {
     all();
-    database_.exec("COMMIT");
+    Use(statement("COMMIT")).changes();
     if (to_be_synced_) sync();
   } catch (...) {
     // Some failures have undone everything already.
@@ -297,7 +302,7 @@ void SqliteMppsQueue::Impl::hold_behind_lost() {
       .changes();
   Use(statement("UPDATE deliveries AS d SET state=2, reason=? WHERE state=3 AND state<=5 AND NOT "
                 "EXISTS (SELECT 1 FROM deliveries e WHERE e.mpps=d.mpps AND e.receiver=d.receiver "
-                "AND e.message<d.message AND e.state<=5)"),
+                "AND e.message<d.message AND +e.state<=5)"),
       std::string("an earlier message of this step was lost with a damaged file: see what the step "
                   "is at the receiver"))
       .changes();
@@ -323,7 +328,7 @@ bool SqliteMppsQueue::Impl::advance(const std::string& mpps, const std::string& 
   MessageId first = 0;
   {
     Use head(statement("SELECT message, state FROM deliveries WHERE mpps=? AND receiver=? AND "
-                       "state<=5 ORDER BY message LIMIT 1"),
+                       "+state<=5 ORDER BY message LIMIT 1"),
              mpps, receiver);
     if (!head.step() || head[1].getInt() != state::behind) return false;
     first = head[0].getInt64();
@@ -347,7 +352,7 @@ void SqliteMppsQueue::Impl::place(const std::string& mpps, MessageId id,
   };
   const auto set_withheld = [&](int to) {
     Use(statement("UPDATE deliveries SET state=?, changed=? WHERE mpps=? AND receiver=? AND "
-                  "state=4 AND message<?"),
+                  "+state=4 AND message<?"),
         to, now, mpps, receiver, id)
         .changes();
   };
@@ -386,8 +391,8 @@ MppsQueue::Accepted SqliteMppsQueue::Impl::accept(const MppsMessage& message, co
   if (recorded_only) acceptance.destinations.push_back(nobody);
   for (const Destination& to : acceptance.destinations) {
     const bool first = [&] {
-      Use open(statement("SELECT 1 FROM deliveries WHERE mpps=? AND receiver=? AND state<=5"), mpps,
-               to.receiver);
+      Use open(statement("SELECT 1 FROM deliveries WHERE mpps=? AND receiver=? AND +state<=5"),
+               mpps, to.receiver);
       return !open.step();
     }();
     const bool goes_at_once = first && to.how == Destination::How::deliver;
@@ -412,7 +417,7 @@ void SqliteMppsQueue::Impl::decide(MessageId id, bool happened) {
   std::vector<std::pair<std::string, Destination::How>> undecided;
   {
     Use rows(statement("SELECT receiver, wish FROM deliveries WHERE mpps=? AND message=? AND "
-                       "state=5"),
+                       "+state=5"),
              mpps, id);
     while (rows.step()) {
       undecided.emplace_back(rows[0].getString(), static_cast<Destination::How>(rows[1].getInt()));
@@ -442,7 +447,7 @@ std::optional<Delivery> SqliteMppsQueue::Impl::take(const std::string& receiver,
     Use next(statement("SELECT d.message, d.attempts, d.maybe_sent, m.operation, m.mpps, "
                        "m.attributes, m.caller, m.tx, m.accepted FROM deliveries d "
                        "JOIN messages m ON m.id=d.message "
-                       "WHERE d.receiver=? AND d.state=0 AND d.state<=5 AND d.due<=? "
+                       "WHERE d.receiver=? AND d.state=0 AND d.due<=? "
                        "ORDER BY d.due LIMIT 1"),
              receiver, now);
     if (!next.step()) return std::nullopt;
@@ -548,10 +553,10 @@ std::vector<QueueEntry> SqliteMppsQueue::Impl::entries(MessageId id, const std::
 std::vector<QueueDepth> SqliteMppsQueue::Impl::depths() {
   std::vector<QueueDepth> depths;
   Use rows(
-      statement("SELECT receiver, open, held, (SELECT accepted FROM messages WHERE id=oldest) "
-                "FROM (SELECT receiver, COUNT(*) AS open, SUM(state=2) AS held, "
-                "MIN(message) AS oldest FROM deliveries "
-                "WHERE state<=5 AND receiver<>'' GROUP BY receiver)"));
+      statement("SELECT receiver, open, (SELECT COUNT(*) FROM deliveries h WHERE "
+                "h.receiver=o.receiver AND h.state=2), (SELECT accepted FROM messages WHERE "
+                "id=oldest) FROM (SELECT receiver, COUNT(*) AS open, MIN(message) AS oldest "
+                "FROM deliveries WHERE state<=5 AND receiver<>'' GROUP BY receiver) o"));
   while (rows.step()) {
     depths.push_back({.receiver = rows[0].getString(),
                       .open = static_cast<std::size_t>(rows[1].getInt64()),
@@ -576,20 +581,31 @@ bool SqliteMppsQueue::Impl::set_open_state(MessageId id, const std::string& rece
   return found;
 }
 
+// Goes through the messages from the oldest on, some at a call: those that are still open must not
+// keep it from what comes after them.
 std::size_t SqliteMppsQueue::Impl::forget(QueueTime accepted_before) {
-  std::vector<std::string> steps;
+  constexpr std::size_t at_a_call = 1000;
+  std::set<std::string> steps;
+  std::size_t seen = 0;
+  bool old = false;
   {
-    Use old(
-        statement("SELECT DISTINCT mpps FROM (SELECT mpps FROM messages WHERE accepted<?1 "
-                  "ORDER BY id LIMIT 1000) s WHERE "
-                  "NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.mpps=s.mpps AND d.state<=5) "
-                  "AND NOT EXISTS (SELECT 1 FROM deliveries d JOIN messages m ON m.id=d.message "
-                  "WHERE d.mpps=s.mpps AND m.accepted>=?1)"),
-        accepted_before);
-    while (old.step()) steps.push_back(old[0].getString());
+    Use rows(statement("SELECT id, accepted, mpps FROM messages WHERE id>? ORDER BY id LIMIT ?"),
+             forget_after_, static_cast<std::int64_t>(at_a_call));
+    for (; rows.step(); ++seen) {
+      forget_after_ = rows[0].getInt64();
+      old = time_of(rows[1]) < accepted_before;
+      if (old) steps.insert(rows[2].getString());
+    }
   }
+  if (seen < at_a_call || !old) forget_after_ = 0;
   std::size_t forgotten = 0;
   for (const std::string& mpps : steps) {
+    {
+      Use kept(statement("SELECT 1 FROM deliveries d JOIN messages m ON m.id=d.message WHERE "
+                         "d.mpps=? AND (d.state<=5 OR m.accepted>=?) LIMIT 1"),
+               mpps, accepted_before);
+      if (kept.step()) continue;
+    }
     forgotten += static_cast<std::size_t>(
         Use(statement("DELETE FROM messages WHERE id IN (SELECT message FROM deliveries WHERE "
                       "mpps=?)"),
@@ -666,8 +682,8 @@ std::optional<Delivery> SqliteMppsQueue::finish(const Delivery& delivery, const 
 std::optional<QueueTime> SqliteMppsQueue::next_due(const std::string& receiver) {
   std::optional<QueueTime> due;
   impl_->run([&] {
-    Use first(impl_->statement("SELECT due FROM deliveries WHERE receiver=? AND state=0 AND "
-                               "state<=5 ORDER BY due LIMIT 1"),
+    Use first(impl_->statement("SELECT due FROM deliveries WHERE receiver=? AND state=0 "
+                               "ORDER BY due LIMIT 1"),
               receiver);
     if (first.step()) due = time_of(first[0]);
   });
@@ -676,9 +692,8 @@ std::optional<QueueTime> SqliteMppsQueue::next_due(const std::string& receiver) 
 
 void SqliteMppsQueue::make_due(const std::string& receiver, QueueTime now) {
   impl_->run([&] {
-    Use(impl_->statement("UPDATE deliveries SET due=? WHERE receiver=? AND state=0 AND state<=5 "
-                         "AND due>?"),
-        now, receiver, now)
+    Use(impl_->statement("UPDATE deliveries SET due=? WHERE receiver=? AND state=0 AND due>?"), now,
+        receiver, now)
         .changes();
   });
 }

@@ -277,6 +277,20 @@ TEST_CASE("delivered steps are forgotten as a whole, when all of their messages 
   CHECK(queue->forget(later()) == 0);
 }
 
+TEST_CASE("what is open for long does not keep others from being forgotten") {
+  const Directory directory;
+  auto queue = open(directory);
+  constexpr int held_up = 1500;
+  for (int i = 1; i <= held_up; ++i) accept(*queue, create_message(i));
+  accept(*queue, create_message(held_up + 1), to({"pacs"}));
+  finish(*queue, *queue->take("pacs", later()), delivered);
+  std::size_t forgotten = 0;
+  for (int calls = 0; calls < 3; ++calls) forgotten += queue->forget(later());
+  CHECK(forgotten == 1);
+  CHECK_FALSE(queue->step(uid(held_up + 1)));
+  CHECK(queue->step(uid(held_up)));
+}
+
 TEST_CASE("a visitor works beside the gateway, and the gateway notices") {
   const Directory directory;
   auto queue = open(directory);
