@@ -348,6 +348,38 @@ describe('direct, with a mirror', () => {
     assert.deepEqual(pacs.received, []);
   });
 
+  test('modgate is killed while the first is being asked: the mirror waits for a person', async () => {
+    const deaf = { port: await freePort(), sockets: [] }; // accepts, and says nothing
+    const server = net.createServer((socket) => deaf.sockets.push(socket.on('error', () => {}))).listen(deaf.port);
+    await once(server, 'listening');
+    house.defer(() => {
+      server.close();
+      deaf.sockets.forEach((socket) => socket.destroy());
+    });
+    const pacs = await startStepOriginServer(house);
+    const receivers = { ris: scp(deaf), pacs: originServer(pacs) };
+    const gateway = await startQueue('killed', receivers, { dimse: { mpps_delivery: 'direct' } });
+    const [happened, never] = [newUid(), newUid()];
+    const answers = [happened, never].map((uid) => send(gateway.dimse, nCreate(uid, begun())).catch((error) => error));
+    await until(seconds, 'the RIS to be asked twice', () => deaf.sockets.length === 2);
+    assert.deepEqual((await list(gateway)).map(({ state }) => state), ['undecided', 'undecided']);
+    gateway.child.signal('SIGKILL');
+    for (const answer of await Promise.all(answers)) assert.ok(answer instanceof Error, 'the modality got an answer');
+
+    const next = await startQueue('after the kill', receivers, { dimse: { mpps_delivery: 'direct' }, state: gateway.stateDirectory });
+    const open = await list(next);
+    assert.deepEqual(open.map(({ receiver, state }) => [receiver, state]), [['pacs', held], ['pacs', held]]);
+    assert.match(open[0].reason, /^modgate stopped before the first receiver answered/);
+    for (const { message } of open) {
+      const { stdout } = await queue(next, 'show', [message]);
+      const verb = stdout.includes(`${happened}\n`) ? ['retry', [message]] : ['discard', [message, '--yes']];
+      const { code, stderr } = await queue(next, ...verb);
+      assert.equal(code, 0, stderr);
+    }
+    await emptied(next);
+    assert.deepEqual([...pacs.steps.keys()], [happened]);
+  });
+
   test('mirror_states and mirror_modalities: whole steps that come to the state, of the modality', async () => {
     const ris = await startMppsScp(house);
     const [completed, magnets] = [await startStepOriginServer(house), await startStepOriginServer(house)];
