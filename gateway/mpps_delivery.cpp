@@ -260,7 +260,9 @@ Attempt MppsDelivery::Impl::attempt(Line& line, const Delivery& delivery) {
       attempt.result = Attempt::Result::held;
       break;
     case Verdict::retry:
-      attempt.due = now + back_off(options_.retry_first, options_.retry_max, delivery.attempts);
+      attempt.due = now + std::max<milliseconds>(
+                              back_off(options_.retry_first, options_.retry_max, delivery.attempts),
+                              outcome.retry_after.value_or(std::chrono::seconds(0)));
       break;
     case Verdict::receiver_down:
       break;

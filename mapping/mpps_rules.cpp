@@ -184,6 +184,12 @@ bool is_step_of(DataSetView created, DataSetView found) {
          same(tags::PerformedProcedureStepStartTime);
 }
 
+bool is_just_created(DataSetView created, DataSetView found) {
+  const auto same = [&](Tag tag) { return created.text(tag) == found.text(tag); };
+  return !created.text(tags::PerformedProcedureStepID).empty() &&
+         same(tags::PerformedProcedureStepID) && same(tags::PerformedProcedureStepStatus);
+}
+
 bool holds_modifications(DataSetView step, DataSetView modifications) {
   return std::all_of(modifications.begin(), modifications.end(), [&](const Element& element) {
     const auto found = step.find(element.tag);

@@ -32,6 +32,11 @@ bool is_final(DataSetView step);
 /// since: same Performed Procedure Step ID, start date and start time, which no N-SET may change.
 bool is_step_of(DataSetView created, DataSetView found);
 
+/// Whether found, as it was asked for at once, is what an N-CREATE with these attributes has just
+/// made: same Performed Procedure Step ID and Status. Other modalities have UIDs of their own, but
+/// a UID that was used twice must not pass for a success.
+bool is_just_created(DataSetView created, DataSetView found);
+
 /// Whether a step is already as these modifications make it.
 bool holds_modifications(DataSetView step, DataSetView modifications);
 

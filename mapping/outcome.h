@@ -1,6 +1,7 @@
 // How a transaction ended: the DIMSE status with its fields, and how that came about.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -93,6 +94,8 @@ struct Outcome {
   std::optional<std::uint16_t> error_id;
   /// Offending tags, or the Attribute Identifier List, as the status has it.
   std::vector<Tag> attributes;
+  /// A refusal for now: how long the peer wants to be left alone (HTTP's Retry-After).
+  std::optional<std::chrono::seconds> retry_after;
   /// Search: matching that was asked for and not done. rule A16
   bool fuzzy_matching_ignored = false;
   bool empty_value_matching_ignored = false;

@@ -289,6 +289,7 @@ Outcome outcome_of(Transaction transaction, const OriginReply& reply) {
     }
     return outcome;
   }
+  outcome.retry_after = retry_after(reply.retry_after, std::chrono::system_clock::now());
   const Problem problem = read_problem(reply.body);
   if (!problem.error_comment.empty()) {
     outcome.error_comment = mapping::to_error_comment(problem.error_comment);

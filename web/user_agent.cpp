@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "mapping/mpps_rules.h"
 #include "mapping/query.h"
 #include "mapping/status.h"
 #include "mapping/tags.h"
@@ -29,20 +30,6 @@ using mapping::Uid;
 namespace status = mapping::dimse_status;
 
 constexpr std::string_view performed = "/modality-performed-procedure-steps/";
-
-bool is_final(std::string_view step_status) {
-  return step_status == "COMPLETED" || step_status == "DISCONTINUED";
-}
-
-bool same(Tag tag, DataSetView one, DataSetView other) { return one.text(tag) == other.text(tag); }
-
-/// Whether the object holds every attribute of the list as the list has it.
-bool holds(DataSetView object, DataSetView list) {
-  return std::all_of(list.begin(), list.end(), [&](const mapping::Element& element) {
-    const auto found = object.find(element.tag);
-    return found && found->bytes == element.bytes;
-  });
-}
 
 mapping::AttributeList tags_of(DataSetView data_set) {
   mapping::AttributeList tags;
@@ -191,9 +178,7 @@ bool UserAgent::Impl::is_there(const Uid& mpps, const DataSet& attributes, Outco
   DataSet found;
   seen = retrieve(mpps, {PerformedProcedureStepStatus, PerformedProcedureStepID}, found, context,
                   false);
-  return seen.good() && !attributes.view().text(PerformedProcedureStepID).empty() &&
-         same(PerformedProcedureStepID, found, attributes) &&
-         same(PerformedProcedureStepStatus, found, attributes);
+  return seen.good() && mapping::is_just_created(attributes, found);
 }
 
 /// Sent, and no answer: a Retrieve shows whether it was done.
@@ -242,8 +227,7 @@ Outcome UserAgent::Impl::conflict_of_update(const Uid& mpps, Outcome conflict,
   DataSet found;
   const Outcome seen =
       retrieve(mpps, {mapping::tags::PerformedProcedureStepStatus}, found, context, false);
-  const bool final =
-      seen.good() && is_final(found.view().text(mapping::tags::PerformedProcedureStepStatus));
+  const bool final = seen.good() && mapping::is_final(found);
   return final ? Outcome::may_no_longer_be_updated() : conflict;
 }
 
@@ -252,7 +236,8 @@ Outcome UserAgent::Impl::settle_update(const Uid& mpps, const DataSet& modificat
   note(Transaction::update, context, "no answer came; asking whether it was done");
   DataSet found;
   const Outcome seen = retrieve(mpps, tags_of(modifications), found, context, false);
-  if (seen.good() && holds(found, modifications)) return Outcome::answered(status::success);
+  if (seen.good() && mapping::holds_modifications(found, modifications))
+    return Outcome::answered(status::success);
   if (seen.how != Outcome::How::answered) return without_answer(Transaction::update, lost);
 
   // Replacing twice is replacing once: sequences are set whole (rule F21).
@@ -267,15 +252,8 @@ Outcome UserAgent::Impl::conflict_after_repeat(const Uid& mpps, const DataSet& m
                                                const Outcome& conflict, const Context& context) {
   DataSet found;
   if (!retrieve(mpps, {}, found, context, false).good()) return conflict;
-  const bool ours =
-      is_final(modifications.view().text(mapping::tags::PerformedProcedureStepStatus)) &&
-      same(mapping::tags::PerformedProcedureStepStatus, found, modifications) &&
-      same(mapping::tags::PerformedProcedureStepEndDate, found, modifications) &&
-      same(mapping::tags::PerformedProcedureStepEndTime, found, modifications);
-  if (ours) return Outcome::answered(status::success);
-  return is_final(found.view().text(mapping::tags::PerformedProcedureStepStatus))
-             ? Outcome::may_no_longer_be_updated()
-             : conflict;
+  if (mapping::became_final_by(modifications, found)) return Outcome::answered(status::success);
+  return mapping::is_final(found) ? Outcome::may_no_longer_be_updated() : conflict;
 }
 
 // --- Retrieve: mapping.md, 4b -------------------------------------------------------------------

@@ -139,6 +139,20 @@ TEST_CASE("busy and failing receivers are tried again without end, other steps g
   CHECK(line.queue->list({.state = DeliveryState::delivered}).at(1).attempts == 26);
 }
 
+TEST_CASE("a receiver that says when to come again is left alone until then") {
+  Line line;
+  line.ris.fault = [&](Transaction, int number) -> std::optional<Outcome> {
+    if (number > 1) return std::nullopt;
+    Outcome busy = Outcome::answered(mapping::dimse_status::resource_limitation);
+    busy.retry_after = std::chrono::seconds(3600);
+    return busy;
+  };
+  line.delivery->start();
+  line.accept(create_message(1));
+  REQUIRE(line.ris.wait([&] { return line.queue->list({}).at(0).attempts == 1; }));
+  CHECK(line.queue->next_due("ris") > queue_now() + std::chrono::minutes(59));
+}
+
 TEST_CASE("a refusal is held, what comes after it waits, other steps go on") {
   Line line;
   std::atomic<bool> refuse{true};

@@ -344,8 +344,10 @@ TEST_CASE("Where waiting is not in time or not asked for, the status is passed o
     CAPTURE(value);
     Stage stage({overloaded(503, value), overloaded(503, value)}, ready_to_wait);
     CHECK(search(*stage.agent).outcome.status == status::out_of_resources);
-    CHECK(stage.agent->create(uid, data_set(in_progress), patient()).status ==
-          status::resource_limitation);
+    const Outcome refused = stage.agent->create(uid, data_set(in_progress), patient());
+    CHECK(refused.status == status::resource_limitation);
+    CHECK(refused.retry_after.has_value() == (value == "60" || value.size() > 4));
+    if (value == "60") CHECK(refused.retry_after == 60s);
     CHECK(stage.targets().size() == 2);
   }
   Stage stage({overloaded(503, "2"), overloaded(500, "0")}, ready_to_wait);
