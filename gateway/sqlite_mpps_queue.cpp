@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "gateway/group_commit.h"
+#include "gateway/shared_sync.h"
 #include "mapping/mpps_rules.h"
 
 namespace gateway {
@@ -28,6 +29,7 @@ using mapping::Fault;
 using mapping::Outcome;
 using mapping::Transaction;
 using mapping::Uid;
+using Haste = SharedSync::Haste;
 
 /// As stored. Up to undecided a row is open. waiting is ready or behind.
 namespace state {
@@ -173,6 +175,9 @@ class SqliteMppsQueue::Impl {
         group_([this](const GroupCommit::Work& all) { transaction(all); }) {
     if (role == Role::visitor) wait_patiently();
   }
+  ~Impl() {
+    if (wal_ >= 0) ::close(wal_);
+  }
 
   Lock& lock() { return lock_; }
   /// Throws SQLite::Exception.
@@ -188,11 +193,22 @@ class SqliteMppsQueue::Impl {
     }
   }
 
+  /// The same, and returns when what was promised until then is on the disk. Others go on with the
+  /// next transaction meanwhile. work: returns whether it must not be told before.
+  template <class Work>
+  void run_synced(SharedSync::Haste haste, Work work) {
+    std::uint64_t needs = 0;
+    run([&] {
+      if (work()) needs = promised_;
+    });
+    if (needs > 0) sync_.wait(needs, haste);
+  }
+
   // Called inside run.
   Accepted accept(const MppsMessage& message, const Judge& judge);
   void decide(MessageId id, bool happened);
   std::optional<Delivery> take(const std::string& receiver, QueueTime now);
-  void finish(const Delivery& delivery, const Attempt& attempt, QueueTime now);
+  bool finish(const Delivery& delivery, const Attempt& attempt, QueueTime now);
   std::optional<RecordedStep> step(const std::string& mpps);
   std::vector<QueueEntry> list(const QueueFilter& filter);
   std::vector<QueueEntry> entries(MessageId id, const std::string& receiver);
@@ -218,6 +234,8 @@ class SqliteMppsQueue::Impl {
   void hold_behind_lost();
   void transaction(const GroupCommit::Work& all);
   void sync();
+  void open_wal();
+  void promise() { promised_ = transaction_; }
   void place(const std::string& mpps, MessageId id, const std::string& receiver,
              Destination::How how, QueueTime now);
   bool advance(const std::string& mpps, const std::string& receiver, QueueTime now);
@@ -229,14 +247,18 @@ class SqliteMppsQueue::Impl {
   /// A visitor takes SQLite's one lock for writing with the first change, which comes before all
   /// reading, and without a change not at all.
   const char* const begin_;
-  MessageId forget_after_ = 0;  ///< where forget() goes on
-  bool to_be_synced_ = false;   ///< the transaction under way promises something
+  MessageId forget_after_ = 0;     ///< where forget() goes on
+  std::uint64_t transaction_ = 0;  ///< its number; guarded, as the next, by group_
+  std::uint64_t promised_ = 0;     ///< the last that has to be on the disk
+  int wal_ = -1;                   ///< the write-ahead log, to sync it while others write
+  SharedSync sync_{[this] { sync(); }};
   GroupCommit group_;
 };
 
 std::string SqliteMppsQueue::Impl::prepare(Role role) {
   database_.exec("PRAGMA journal_mode=WAL");
-  database_.exec("PRAGMA synchronous=NORMAL");  // and sync()
+  open_wal();
+  database_.exec("PRAGMA synchronous=NORMAL");  // and sync_
   database_.exec("PRAGMA wal_autocheckpoint=2000");
   database_.exec("PRAGMA cache_size=-8000");
   const int version = database_.execAndGet("PRAGMA user_version").getInt();
@@ -261,8 +283,11 @@ std::string SqliteMppsQueue::Impl::prepare(Role role) {
   if (damage != "ok") throw SQLite::Exception(damage, SQLITE_CORRUPT);
   hold_behind_lost();
   // What a gateway that is gone had on its way may have arrived, and what the machine has lost of
-  // its last moments may have been on its way.
-  Use(statement("UPDATE deliveries SET state=0, maybe_sent=1 WHERE state IN (0, 1) AND state<=5"))
+  // its last moments may have been on its way. What was recorded in the future tells that the clock
+  // has been set back: its due time says nothing.
+  Use(statement("UPDATE deliveries SET state=0, maybe_sent=1, due=CASE WHEN changed>?1 THEN ?1 "
+                "ELSE due END WHERE state IN (0, 1) AND state<=5"),
+      queue_now())
       .changes();
   Use(statement("UPDATE deliveries SET state=2, reason=? WHERE state=5 AND state<=5"),
       std::string("modgate stopped before the first receiver answered: retry if it has the step as "
@@ -281,12 +306,11 @@ void SqliteMppsQueue::Impl::wait_patiently() {
 }
 
 void SqliteMppsQueue::Impl::transaction(const GroupCommit::Work& all) {
-  to_be_synced_ = false;
+  ++transaction_;
   Use(statement(begin_)).changes();
   try {
     all();
     Use(statement("COMMIT")).changes();
-    if (to_be_synced_) sync();
   } catch (...) {
     // Some failures have undone everything already.
     if (sqlite3_get_autocommit(database_.getHandle()) == 0) database_.tryExec("ROLLBACK");
@@ -308,13 +332,24 @@ void SqliteMppsQueue::Impl::hold_behind_lost() {
       .changes();
 }
 
-void SqliteMppsQueue::Impl::sync() {
+// The file stays the same as long as a connection is open. SQLite itself syncs the directory, once.
+void SqliteMppsQueue::Impl::open_wal() {
   sqlite3_file* wal = nullptr;
+  database_.execAndGet("SELECT COUNT(*) FROM sqlite_master");  // opens it
   sqlite3_file_control(database_.getHandle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
-  if (wal == nullptr || wal->pMethods == nullptr ||
+  wal_ = ::open((database_.getFilename() + "-wal").c_str(), O_RDWR | O_CLOEXEC);
+  if (wal_ < 0 || wal == nullptr || wal->pMethods == nullptr ||
       wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL) != SQLITE_OK) {
     throw SQLite::Exception("the write-ahead log cannot be synced to the disk", SQLITE_IOERR_FSYNC);
   }
+}
+
+void SqliteMppsQueue::Impl::sync() {
+  if (::fdatasync(wal_) == 0) return;
+  throw QueueFailure(fmt::format(
+      "{}-wal: what was accepted last cannot be synced to the disk ({}), and nothing more is "
+      "accepted: see to the disk, then start again",
+      database_.getFilename(), std::strerror(errno)));
 }
 
 std::string SqliteMppsQueue::Impl::mpps_of(MessageId id) {
@@ -377,7 +412,7 @@ MppsQueue::Accepted SqliteMppsQueue::Impl::accept(const MppsMessage& message, co
   const auto recorded = step(mpps);
   Acceptance acceptance = judge(recorded ? &*recorded : nullptr);
   if (acceptance.refusal) return {std::move(*acceptance.refusal), 0};
-  to_be_synced_ = true;
+  promise();
   const QueueTime now = queue_now();
   Use(statement("INSERT INTO messages(operation, mpps, attributes, caller, tx, accepted) "
                 "VALUES(?,?,?,?,?,?)"),
@@ -411,7 +446,7 @@ MppsQueue::Accepted SqliteMppsQueue::Impl::accept(const MppsMessage& message, co
 }
 
 void SqliteMppsQueue::Impl::decide(MessageId id, bool happened) {
-  to_be_synced_ = true;
+  promise();
   const std::string mpps = mpps_of(id);
   const QueueTime now = queue_now();
   std::vector<std::pair<std::string, Destination::How>> undecided;
@@ -442,39 +477,52 @@ void SqliteMppsQueue::Impl::decide(MessageId id, bool happened) {
 }
 
 std::optional<Delivery> SqliteMppsQueue::Impl::take(const std::string& receiver, QueueTime now) {
-  std::optional<Delivery> delivery;
-  {
-    Use next(statement("SELECT d.message, d.attempts, d.maybe_sent, m.operation, m.mpps, "
-                       "m.attributes, m.caller, m.tx, m.accepted FROM deliveries d "
-                       "JOIN messages m ON m.id=d.message "
-                       "WHERE d.receiver=? AND d.state=0 AND d.due<=? "
-                       "ORDER BY d.due LIMIT 1"),
-             receiver, now);
-    if (!next.step()) return std::nullopt;
-    auto mpps = Uid::parse(next[4].getString());
-    auto attributes = DataSet::from_bytes(bytes_of(next[5]));
-    if (!mpps || !attributes) {
-      throw QueueFailure(fmt::format("message {} cannot be read", next[0].getInt64()));
+  for (;;) {
+    std::string mpps;
+    MessageId id = 0;
+    std::optional<Delivery> delivery;
+    {
+      Use next(statement("SELECT d.message, d.attempts, d.maybe_sent, m.operation, m.mpps, "
+                         "m.attributes, m.caller, m.tx, m.accepted FROM deliveries d "
+                         "JOIN messages m ON m.id=d.message "
+                         "WHERE d.receiver=? AND d.state=0 AND d.state<=5 AND d.due<=? "
+                         "ORDER BY d.due LIMIT 1"),
+               receiver, now);
+      if (!next.step()) return std::nullopt;
+      id = next[0].getInt64();
+      mpps = next[4].getString();
+      auto uid = Uid::parse(mpps);
+      auto attributes = DataSet::from_bytes(bytes_of(next[5]));
+      if (uid && attributes) {
+        delivery = Delivery{.id = id,
+                            .receiver = receiver,
+                            .message = {.operation = operation_of(next[3].getInt()),
+                                        .mpps = std::move(*uid),
+                                        .attributes = std::move(attributes).value(),
+                                        .caller = next[6].getString(),
+                                        .transaction = next[7].getString()},
+                            .attempts = next[1].getUInt(),
+                            .maybe_sent = next[2].getInt() != 0,
+                            .accepted = time_of(next[8])};
+      }
     }
-    delivery = Delivery{.id = next[0].getInt64(),
-                        .receiver = receiver,
-                        .message = {.operation = operation_of(next[3].getInt()),
-                                    .mpps = std::move(*mpps),
-                                    .attributes = std::move(attributes).value(),
-                                    .caller = next[6].getString(),
-                                    .transaction = next[7].getString()},
-                        .attempts = next[1].getUInt(),
-                        .maybe_sent = next[2].getInt() != 0,
-                        .accepted = time_of(next[8])};
+    if (!delivery) {  // damaged in a way that SQLite does not see: no reason to stop the others
+      Use(statement("UPDATE deliveries SET state=2, reason='the message cannot be read: it was "
+                    "damaged on the disk', changed=? WHERE mpps=? AND receiver=? AND message=?"),
+          now, mpps, receiver, id)
+          .changes();
+      continue;
+    }
+    Use(statement("UPDATE deliveries SET state=1, changed=? WHERE mpps=? AND receiver=? AND "
+                  "message=?"),
+        now, mpps, receiver, id)
+        .changes();
+    return delivery;
   }
-  Use(statement("UPDATE deliveries SET state=1, changed=? WHERE mpps=? AND receiver=? AND "
-                "message=?"),
-      now, delivery->message.mpps.text(), receiver, delivery->id)
-      .changes();
-  return delivery;
 }
 
-void SqliteMppsQueue::Impl::finish(const Delivery& delivery, const Attempt& attempt,
+// True if the next of the chain is ready now.
+bool SqliteMppsQueue::Impl::finish(const Delivery& delivery, const Attempt& attempt,
                                    QueueTime now) {
   const auto to = attempt.result == Attempt::Result::delivered ? state::delivered
                   : attempt.result == Attempt::Result::held    ? state::held
@@ -486,7 +534,9 @@ void SqliteMppsQueue::Impl::finish(const Delivery& delivery, const Attempt& atte
       to, attempt.maybe_sent, attempt.due, now, static_cast<int>(attempt.status), attempt.reason,
       mpps, delivery.receiver, delivery.id)
       .changes();
-  if (to == state::delivered && advance(mpps, delivery.receiver, now)) to_be_synced_ = true;
+  const bool advanced = to == state::delivered && advance(mpps, delivery.receiver, now);
+  if (advanced) promise();
+  return advanced;
 }
 
 std::optional<RecordedStep> SqliteMppsQueue::Impl::step(const std::string& mpps) {
@@ -575,7 +625,7 @@ bool SqliteMppsQueue::Impl::set_open_state(MessageId id, const std::string& rece
                              "mpps FROM messages WHERE id=?4) AND receiver=? AND message=?4 AND "
                              "state IN ({})",
                              from));
-  to_be_synced_ = true;
+  promise();
   const bool found = Use(update, to, now, now, id, receiver).changes() > 0;
   if (found) advance(mpps_of(id), receiver, now);
   return found;
@@ -655,26 +705,36 @@ mapping::Result<std::unique_ptr<SqliteMppsQueue>> SqliteMppsQueue::open(
 
 MppsQueue::Accepted SqliteMppsQueue::accept(const MppsMessage& message, const Judge& judge) {
   Accepted accepted;
-  impl_->run([&] { accepted = impl_->accept(message, judge); });
+  impl_->run_synced(Haste::now, [&] {
+    accepted = impl_->accept(message, judge);
+    return true;
+  });
   return accepted;
 }
 
 void SqliteMppsQueue::decide(MessageId id, bool happened) {
-  impl_->run([&] { impl_->decide(id, happened); });
+  impl_->run_synced(Haste::now, [&] {
+    impl_->decide(id, happened);
+    return true;
+  });
 }
 
 std::optional<Delivery> SqliteMppsQueue::take(const std::string& receiver, QueueTime now) {
   std::optional<Delivery> delivery;
-  impl_->run([&] { delivery = impl_->take(receiver, now); });
+  impl_->run_synced(Haste::soon, [&] {
+    delivery = impl_->take(receiver, now);
+    return delivery.has_value();
+  });
   return delivery;
 }
 
 std::optional<Delivery> SqliteMppsQueue::finish(const Delivery& delivery, const Attempt& attempt,
                                                 QueueTime now, bool take_next) {
   std::optional<Delivery> next;
-  impl_->run([&] {
-    impl_->finish(delivery, attempt, now);
+  impl_->run_synced(Haste::soon, [&] {
+    const bool advanced = impl_->finish(delivery, attempt, now);
     if (take_next) next = impl_->take(delivery.receiver, now);
+    return advanced || next;
   });
   return next;
 }
@@ -746,13 +806,17 @@ std::vector<QueueDepth> SqliteMppsQueue::depths() {
 
 bool SqliteMppsQueue::retry(MessageId id, const std::string& receiver) {
   bool found = false;
-  impl_->run([&] { found = impl_->set_open_state(id, receiver, state::ready, "0, 2"); });
+  impl_->run_synced(Haste::now, [&] {
+    return found = impl_->set_open_state(id, receiver, state::ready, "0, 2");
+  });
   return found;
 }
 
 bool SqliteMppsQueue::discard(MessageId id, const std::string& receiver) {
   bool found = false;
-  impl_->run([&] { found = impl_->set_open_state(id, receiver, state::discarded, "0, 2, 3, 4"); });
+  impl_->run_synced(Haste::now, [&] {
+    return found = impl_->set_open_state(id, receiver, state::discarded, "0, 2, 3, 4");
+  });
   return found;
 }
 

@@ -335,6 +335,40 @@ TEST_CASE("of a file that was saved from damage: what waits behind a lost messag
   CHECK(finish(*queue, *delivery, delivered)->id == last);
 }
 
+TEST_CASE("a start after the clock was set back: nothing waits for the time that was") {
+  using std::chrono::hours;
+  const Directory directory;
+  {
+    auto queue = open(directory);
+    accept(*queue, create_message(1));
+    accept(*queue, create_message(2));
+    const auto first = queue->take("ris", later());
+    const auto second = queue->take("ris", later());
+    queue->finish(*first, {.due = queue_now() + hours(24)}, queue_now() + hours(23), false);
+    queue->finish(*second, {.due = queue_now() + hours(24)}, queue_now(), false);  // as it was told
+  }
+  auto queue = open(directory);
+  CHECK(queue->take("ris", queue_now()));
+  CHECK_FALSE(queue->take("ris", later()));
+}
+
+TEST_CASE("a message that was damaged in its file is held, and others go on") {
+  const Directory directory;
+  auto queue = open(directory);
+  const MessageId damaged = accept(*queue, create_message(1));
+  const MessageId good = accept(*queue, create_message(2));
+  SQLite::Database((directory.path() / "mpps-queue.sqlite").string(), SQLite::OPEN_READWRITE)
+      .exec("UPDATE messages SET attributes=x'0102' WHERE id=" + std::to_string(damaged));
+  const auto delivery = queue->take("ris", later());
+  REQUIRE(delivery);
+  CHECK(delivery->id == good);
+  CHECK_FALSE(queue->take("ris", later()));
+  const auto entry = queue->entries(damaged, "ris");
+  REQUIRE(entry.size() == 1);
+  CHECK(entry[0].state == DeliveryState::held);
+  CHECK(entry[0].reason.find("cannot be read") != std::string::npos);
+}
+
 TEST_CASE("a visitor reads while somebody writes, and waits for its turn to change something") {
   const Directory directory;
   auto queue = open(directory);
