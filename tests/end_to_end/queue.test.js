@@ -274,9 +274,10 @@ describe('refusals', () => {
   });
 });
 
-describe('a receiver that performs and closes without an answer', () => {
-  for (const canBeAsked of [true, false]) {
-    test(`every message is in effect once, where it can${canBeAsked ? '' : 'not'} be asked what the step is`, async () => {
+describe('a receiver that performs, and whose answer does not come', () => {
+  for (const [fate, canBeAsked] of [['break', true], ['break', false], ['silence', true], ['silence', false]]) {
+    const how = `${fate === 'break' ? 'it closes' : 'it is silent'}, it can${canBeAsked ? '' : 'not'} be asked`;
+    test(`${how}: every message is in effect once, in order`, async () => {
       const [pacs, ris] = [await startMppsScp(house), await startStepOriginServer(house)];
       const effects = { pacs: [], ris: [] };
       // the first three times that anything is performed, the answer is lost
@@ -285,7 +286,7 @@ describe('a receiver that performs and closes without an answer', () => {
         return (operation, uid) => {
           const effect = ['N-CREATE', 'create'].includes(operation) ? 'create' : stateOf(uid);
           if (effects[name].at(-1) !== effect) effects[name].push(effect);
-          return left-- > 0 ? 'break' : undefined;
+          return left-- > 0 ? fate : undefined;
         };
       };
       pacs.register.performed = losing('pacs', (uid) => {
@@ -300,7 +301,9 @@ describe('a receiver that performs and closes without an answer', () => {
         pacs.register.answer = (operation) => (operation === 'N-GET' ? 0x0122 : undefined);
         ris.answer = (operation) => (operation === 'retrieve' ? 405 : undefined);
       }
-      const gateway = await startQueue(`lost answers ${canBeAsked}`, { pacs: scp(pacs), ris: originServer(ris) });
+      const gateway = await startQueue(how, {
+        pacs: scp(pacs, { dimse_timeout_seconds: 1 }), ris: originServer(ris, { response_timeout_seconds: 1 }),
+      });
       const uid = newUid();
       await accepts(gateway, nCreate(uid, begun()), nSet(uid, changed('first')), nSet(uid, done()));
       await emptied(gateway);

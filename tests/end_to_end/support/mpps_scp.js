@@ -18,7 +18,7 @@ const finalComment = 'Performed Procedure Step Object may no longer be updated';
 /// { operation, uid, elements (by dcmjs), dataSet (by support/data_set.js, where explicit), attributes }.
 /// answer may be set to refuse: (operation, uid) → a status word, { status, errorComment, fields,
 /// elements }, 'break' to close the connection without an answer, or undefined to go on. performed(operation,
-/// uid) is called when a step was created or changed, before the answer; 'break' as above: it is lost. find may be set to offer the worklist: elements of the identifier
+/// uid) is called when a step was created or changed, before the answer; 'break' as above: it is lost; 'silence': it never comes. find may be set to offer the worklist: elements of the identifier
 /// → a list of such, or 'abort'. fields are further elements of the command set, elements those of a data
 /// set, both by keyword. cancelled counts C-CANCELs. transferSyntaxes says what is accepted.
 export class StepRegister {
@@ -98,8 +98,9 @@ function scpClass(register) {
 
     #perform(operation, uid, response, callback) {
       response.setStatus(Status.Success);
-      if (register.performed(operation, uid) === 'break') this.socket.destroy();
-      else callback(response);
+      const fate = register.performed(operation, uid);
+      if (fate === 'break') this.socket.destroy();
+      else if (fate !== 'silence') callback(response);
     }
 
     /// Whether to go on; else it was answered as the test wants it.

@@ -12,7 +12,8 @@ const resource = '/modality-performed-procedure-steps/';
 /// the DICOM JSON Model. received: every request in order, as { operation, uid, attributes }.
 /// answer(operation, uid): an HTTP status to refuse with, 'break' to close the connection, or undefined to
 /// go on; for 'create', 'update' and 'retrieve'. performed(operation, uid): called when a step was created or
-/// changed, before the answer; 'break': the answer is lost.
+/// changed, before the answer; 'break': the answer is lost; 'silence': it
+/// never comes.
 export async function startStepOriginServer(house, port = 0) {
   const ris = { steps: new Map(), received: [], answer: () => undefined, performed: () => undefined };
   let server;
@@ -45,6 +46,7 @@ export async function startStepOriginServer(house, port = 0) {
     const { pathname, searchParams } = new URL(incoming.url, 'http://ris');
     const answer = (code, text) => {
       if (code === 'break') return incoming.socket.destroy();
+      if (code === 'silence') return undefined;
       return response.writeHead(code, text && { 'content-type': dicomJson }).end(text);
     };
     if (incoming.method === 'OPTIONS') return answer(200);
