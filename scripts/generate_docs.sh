@@ -6,4 +6,4 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 build_target document_tables
-"$build/tests/documents/document_tables" "$root"/docs/{configuration,status-mapping}.md
+"$build/tests/documents/document_tables" "$root"/docs/{configuration,status-mapping,conformance-statement}.md
