@@ -26,7 +26,7 @@ AssociationPool::Lease::~Lease() {
   if (opened_) pool_->discard(std::move(opened_), aborts_);
 }
 
-void AssociationPool::Lease::give_back() { pool_->keep(std::move(opened_)); }
+void AssociationPool::Lease::give_back() { pool_->keep(std::move(opened_), passing_, reused_); }
 
 NetworkEvent AssociationPool::Lease::refusal(std::string_view abstract_syntax) const {
   for (const auto& [refused, event] : opened_->refused) {
@@ -71,7 +71,7 @@ std::optional<AssociationPool::Lease> AssociationPool::acquire(Clock::time_point
   }
   const bool alive = turn.opened && turn.opened->association->look() == Arrival::nothing;
   const bool suits = alive && !wish.fresh && turn.opened->fuzzy_matching == wish.fuzzy_matching;
-  if (suits) return Lease(*this, std::move(turn.opened), true);
+  if (suits) return Lease(*this, std::move(turn.opened), true, wish.passing);
   // The peer left, or may have, or agreed to other things: a new one takes its place.
   if (alive) turn.opened->association->abort(Association::AbortSource::service_user);
   turn.opened.reset();
@@ -81,7 +81,7 @@ std::optional<AssociationPool::Lease> AssociationPool::acquire(Clock::time_point
   } catch (const std::exception& error) {  // no memory
     failure = {NetworkEvent::connect_failed, error.what()};
   }
-  if (opened) return Lease(*this, std::move(opened), false);
+  if (opened) return Lease(*this, std::move(opened), false, wish.passing);
   free_place();
   return std::nullopt;
 }
@@ -158,17 +158,18 @@ std::unique_ptr<AssociationPool::Opened> AssociationPool::open(Clock::time_point
   return opened;
 }
 
-void AssociationPool::keep(std::unique_ptr<Opened> opened) {
+void AssociationPool::keep(std::unique_ptr<Opened> opened, bool passing, bool reused) {
   std::lock_guard lock(mutex_);
-  opened->idle_since = Clock::now();
-  if (options_.reuse) {
+  if (!passing) opened->idle_since = Clock::now();
+  const bool kept = options_.reuse && (!passing || reused);
+  if (kept) {
     idle_.push_back(std::move(opened));
     grant_turns();
   } else {
     releasing_.push_back(std::move(opened));
   }
   // Otherwise it wakes by itself, before this one is due: no thread is woken for each request.
-  if (!options_.reuse || reaper_has_nothing_) reaper_wakes_.notify_one();
+  if (!kept || reaper_has_nothing_) reaper_wakes_.notify_one();
 }
 
 void AssociationPool::discard(std::unique_ptr<Opened> opened, Association::AbortSource source) {

@@ -57,8 +57,8 @@ class AssociationPool {
   /// Holds an association for one operation. Discarded (aborted, closed) unless given back.
   class Lease {
    public:
-    Lease(AssociationPool& pool, std::unique_ptr<Opened> opened, bool reused)
-        : pool_(&pool), opened_(std::move(opened)), reused_(reused) {}
+    Lease(AssociationPool& pool, std::unique_ptr<Opened> opened, bool reused, bool passing)
+        : pool_(&pool), opened_(std::move(opened)), reused_(reused), passing_(passing) {}
     Lease(Lease&& other) noexcept = default;
     Lease& operator=(Lease&&) = delete;
     ~Lease();
@@ -77,6 +77,7 @@ class AssociationPool {
     AssociationPool* pool_;
     std::unique_ptr<Opened> opened_;
     const bool reused_;
+    const bool passing_;  ///< as Wish
     Association::AbortSource aborts_ = Association::AbortSource::service_user;
   };
 
@@ -93,6 +94,9 @@ class AssociationPool {
   struct Wish {
     bool fresh = false;           ///< opened for this caller in any case
     bool fuzzy_matching = false;  ///< proposed; holds for all searches of an association
+    /// Only to look whether the peer is there: keeps no association open. A reused one is idle
+    /// since when it was before; another is released at once.
+    bool passing = false;
   };
   /// Waits its turn, then reuses or opens an association. failure says why there is none: busy
   /// until the deadline, or what became of the attempt.
@@ -113,7 +117,7 @@ class AssociationPool {
   bool await_turn(Turn& turn, Clock::time_point deadline, mapping::Cancellation* cancellation);
   std::unique_ptr<Opened> open(Clock::time_point deadline, bool fuzzy_matching, Failure& failure);
   std::unique_ptr<Opened> connect(Clock::time_point deadline, Failure& failure);
-  void keep(std::unique_ptr<Opened> opened);
+  void keep(std::unique_ptr<Opened> opened, bool passing, bool reused);
   void discard(std::unique_ptr<Opened> opened, Association::AbortSource source);
   void free_place();
   void grant_turns();  // with mutex_ held

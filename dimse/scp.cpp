@@ -129,6 +129,7 @@ class Scp::Impl {
     listener_.stop(grace);
   }
   std::size_t associations() const { return places_.taken(); }
+  std::uint64_t refused() const { return refused_; }
 
  private:
   /// What is known of a caller once its request was judged.
@@ -156,6 +157,7 @@ class Scp::Impl {
   std::shared_ptr<const TlsContext> tls_;  ///< null: plain; constant once it has started
   Places places_;
   std::atomic<bool> stopping_{false};
+  std::atomic<std::uint64_t> refused_{0};
   Listener listener_;  // last: its threads use what stands above
 };
 
@@ -218,6 +220,7 @@ void Scp::Impl::serve(const Connection& connection) {
   auto tls = tls_ ? tls_->accept(connection.descriptor) : nullptr;
   if (tls && !tls->shake_hands(deadline, connection.stop_descriptor)) {
     // As with plain connections: a load balancer's probe is nothing to warn of.
+    if (tls->has_heard()) ++refused_;
     log_(tls->has_heard() ? LogLevel::warn : LogLevel::debug,
          fmt::format("dimse: {}: TLS refused: {}", connection.address, tls->failure()));
     tls.reset();  // what it had to say is sent; it must not be lost in a reset
@@ -235,6 +238,7 @@ void Scp::Impl::serve(const Connection& connection) {
                                        return decision;
                                      });
   if (accepted.kind != AcceptResult::Kind::accepted) {
+    if (accepted.kind != AcceptResult::Kind::vanished) ++refused_;
     log_refusal(accepted, admission.caller);
     admission.place.leave();
     return transport.close_gracefully(lingering);
@@ -305,5 +309,7 @@ mapping::Result<std::uint16_t> Scp::start() { return impl_->start(); }
 void Scp::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
 
 std::size_t Scp::associations() const { return impl_->associations(); }
+
+std::uint64_t Scp::refused() const { return impl_->refused(); }
 
 }  // namespace dimse

@@ -78,6 +78,9 @@ class Scp {
 
   /// Associations that are open now.
   std::size_t associations() const;
+  /// Connections that were closed without an association: a rejection, a refused handshake, a
+  /// request that is none.
+  std::uint64_t refused() const;
 
  private:
   class Impl;

@@ -131,6 +131,7 @@ class Scu::Impl {
   /// For settlement.h. Everything that it is given outlives it.
   LostRequest lost(Scu& scu, Outcome outcome, std::function<Outcome()> repeat,
                    const mapping::Uid& mpps, const Context& context) const;
+  Presence probe(const Command& request, const Context& context);
   std::size_t associations() const { return pool_.size(); }
   bool offers_retrieve() const { return offers_retrieve_; }
 
@@ -365,6 +366,43 @@ Outcome Scu::Impl::conclude_search(const Command& response, std::size_t delivere
   return outcome;
 }
 
+/// One association request, or two where a pooled association was dead.
+Scu::Presence Scu::Impl::probe(const Command& request, const Context& context) {
+  Presence presence;
+  for (bool fresh = false;; fresh = true) {
+    AssociationPool::Failure failure;
+    auto lease = pool_.acquire(context.deadline, context.cancellation,
+                               {.fresh = fresh, .passing = true}, failure);
+    if (!lease) {
+      presence.outcome = Outcome::unreachable(Transaction::retrieve, failure.event, failure.why);
+      return presence;
+    }
+    const auto accepted = [&](std::string_view abstract_syntax) {
+      return lease->association().context_for(abstract_syntax) != nullptr;
+    };
+    presence = {{},
+                accepted(uids::verification),
+                accepted(uids::modality_worklist_find),
+                accepted(uids::mpps),
+                accepted(uids::mpps_retrieve)};
+    if (!presence.verification) {  // it has answered the association request
+      lease->give_back();
+      return presence;
+    }
+    Attempt attempt{*lease, *lease->association().context_for(uids::verification),
+                    Transaction::retrieve, context, request};
+    attempt.request.message_id = lease->association().next_message_id();
+    presence.outcome = ask_once(attempt, nullptr, nullptr);
+    if (attempt.end == Arrival::message) {
+      lease->give_back();
+      return presence;
+    }
+    if (attempt.end == Arrival::released) lease->association().confirm_release();
+    if (event_of(attempt.end) == NetworkEvent::protocol_error) lease->accuse();
+    if (fresh || !lease->reused()) return presence;
+  }
+}
+
 Outcome Scu::Impl::ask(Transaction transaction, std::string_view sop_class, const Command& request,
                        const DataSet* data_set, const Context& context, DataSet* found) {
   return perform(transaction, sop_class, request, context,
@@ -487,17 +525,25 @@ Outcome Scu::retrieve(const mapping::Uid& mpps, const mapping::AttributeList& at
   return impl_->ask(Transaction::retrieve, uids::mpps_retrieve, request, nullptr, context, &found);
 }
 
-Outcome Scu::echo(const Context& context) {
+namespace {
+
+Command c_echo() {
   Command request;
   request.field = command_field::c_echo_rq;
   request.affected_sop_class = uids::verification;
-  return impl_->ask(Transaction::retrieve, uids::verification, request, nullptr, context);
+  return request;
 }
 
+}  // namespace
+
+Outcome Scu::echo(const Context& context) {
+  return impl_->ask(Transaction::retrieve, uids::verification, c_echo(), nullptr, context);
+}
+
+Scu::Presence Scu::probe(const Context& context) { return impl_->probe(c_echo(), context); }
+
 bool Scu::answers(const Context& context) {
-  const Outcome outcome = echo(context);
-  return outcome.how == Outcome::How::answered ||
-         outcome.event == mapping::NetworkEvent::abstract_syntax_refused;
+  return probe(context).outcome.how == Outcome::How::answered;
 }
 
 bool Scu::offers_retrieve() const { return impl_->offers_retrieve(); }

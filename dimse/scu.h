@@ -69,7 +69,16 @@ class Scu : public mapping::WorklistService, public mapping::MppsService {
 
   /// C-ECHO. PS3.7, 9.1.5.
   mapping::Outcome echo(const mapping::Context& context);
-  /// Whether there is an SCP at all: it takes an association, with or without Verification.
+  /// What an SCP has said to an association request and a C-ECHO.
+  struct Presence {
+    /// answered: there is an SCP, with or without Verification; else error_comment says why not.
+    mapping::Outcome outcome;
+    /// Which abstract syntaxes it accepted; none where there is no association.
+    bool verification = false, worklist = false, mpps = false, mpps_retrieve = false;
+  };
+  /// Asks whether there is an SCP, and for what. Logs nothing and keeps no association open.
+  Presence probe(const mapping::Context& context);
+  /// Whether there is an SCP at all, as probe has it.
   bool answers(const mapping::Context& context);
 
   /// Associations that are open now, idle ones included.
