@@ -40,6 +40,8 @@ class ConnectionFront::Impl {
 
   mapping::Result<std::uint16_t> start();
   void stop(std::chrono::milliseconds grace);
+  std::size_t connections() const { return open_; }
+  std::uint64_t refused() const { return refused_; }
 
  private:
   // The epoll thread.
@@ -91,6 +93,8 @@ class ConnectionFront::Impl {
   bool grace_is_over_ = false;
 
   std::atomic<bool> stopping_{false};
+  std::atomic<std::size_t> open_{0};
+  std::atomic<std::uint64_t> refused_{0};
   std::atomic<Clock::time_point> stop_deadline_{Clock::time_point::max()};
 
   std::mutex mutex_;
@@ -222,6 +226,7 @@ void ConnectionFront::Impl::add(Descriptor socket, std::string peer) {
   const int one = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   const std::string_view surplus = limits_.enter(peer);
+  ++(surplus.empty() ? open_ : refused_);
   if (!surplus.empty() && surplus_ >= max_surplus) return;
   auto connection = std::make_shared<Connection>(std::move(socket), options_, std::move(peer));
   connection->id = ++last_id_;
@@ -329,6 +334,7 @@ void ConnectionFront::Impl::close(const ConnectionPointer& connection) {
   ::shutdown(connection->socket(), SHUT_RDWR);
   if (connection->surplus.empty()) {
     limits_.leave(connection->peer_address);
+    --open_;
   } else {
     --surplus_;
   }
@@ -436,5 +442,9 @@ ConnectionFront::~ConnectionFront() = default;
 mapping::Result<std::uint16_t> ConnectionFront::start() { return impl_->start(); }
 
 void ConnectionFront::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
+
+std::size_t ConnectionFront::connections() const { return impl_->connections(); }
+
+std::uint64_t ConnectionFront::refused() const { return impl_->refused(); }
 
 }  // namespace web

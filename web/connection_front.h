@@ -74,6 +74,11 @@ class ConnectionFront {
   /// a handler that looks at neither its cancellation nor its deadline is waited for.
   void stop(std::chrono::milliseconds grace);
 
+  /// Connections that are served now. Safe from any thread, as refused.
+  std::size_t connections() const;
+  /// Connections that were over a limit.
+  std::uint64_t refused() const;
+
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;

@@ -115,6 +115,16 @@ RawResponse to_raw_response(const Refusal& refusal) {
   return response;
 }
 
+Answer unauthorized(const RawRequest& request, const Authentication& authentication) {
+  Answer answer =
+      to_answer(401, request.header("authorization") ? "The credentials are not known here"
+                                                     : "Credentials are needed here");
+  for (std::string& challenge : authentication.challenges()) {
+    answer.headers.emplace_back("WWW-Authenticate", std::move(challenge));
+  }
+  return answer;
+}
+
 class Dispatcher::Impl : public httplib::Server {
  public:
   Impl(DispatcherOptions options, mapping::Log log);

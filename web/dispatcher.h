@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "mapping/log.h"
+#include "web/authentication.h"
 #include "web/connection_front.h"
 #include "web/problem.h"
 #include "web/request_reader.h"
@@ -33,6 +34,8 @@ Answer to_answer(const Problem& problem);
 Answer to_answer(int status, std::string_view detail);
 /// The same as bytes, for requests that never became one. Says Connection: close.
 RawResponse to_raw_response(const Refusal& refusal);
+/// 401: who it is has to be said, or said right.
+Answer unauthorized(const RawRequest& request, const Authentication& authentication);
 
 /// A request that found its route. Lives as long as the call of its handler.
 struct Call {

@@ -105,7 +105,8 @@ OriginReply OriginClient::options(const Context& context) {
                   .content_type = "",
                   .body = ""},
                  context,
-                 false});
+                 false,
+                 true});
 }
 
 mapping::Result<OriginReply> OriginClient::post(std::string target,
@@ -233,7 +234,7 @@ OriginReply OriginClient::without_token(const Try& now, const Authorization& aut
 OriginReply OriginClient::exchange(Try& now) {
   OriginConnections& connections = *connections_[now.server];
   OriginReply reply = connections.exchange(now.request, now.context, now.cancellable);
-  if (reply.event == NetworkEvent::tls_failed || !reply.tls_fault.empty()) {
+  if (!now.quiet && (reply.event == NetworkEvent::tls_failed || !reply.tls_fault.empty())) {
     log_(LogLevel::warn,
          "web: TLS with " + server(now.server).host + ": " +
              (reply.tls_fault.empty() ? "the handshake ended early" : reply.tls_fault));

@@ -42,7 +42,7 @@ class OriginClient {
   /// on_head: as in OriginRequest; asked for every answer on the way, redirects included.
   OriginReply get(std::string target, const mapping::Context& context, bool cancellable,
                   std::function<TakeBody(const OriginReply& head)> on_head = {});
-  /// OPTIONS on the base URI. PS3.18, 8.9.
+  /// OPTIONS on the base URI. PS3.18, 8.9. Logs no failure: it is asked again and again.
   OriginReply options(const mapping::Context& context);
   /// Never cancelled. A 415 is answered by sending the data set in the other model, once.
   /// Fault: the data set has a value that the model cannot hold; nothing was sent.
@@ -55,6 +55,7 @@ class OriginClient {
     OriginRequest request;
     const mapping::Context& context;
     bool cancellable;
+    bool quiet = false;      ///< TLS faults are not logged
     bool repeated = false;   ///< after a 429 or 503
     std::size_t server = 0;  ///< number: 0 = the origin server, n = the n-th of redirect_servers
   };

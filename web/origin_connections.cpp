@@ -14,6 +14,7 @@
 #include <limits>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "web/gzip.h"
@@ -49,6 +50,7 @@ struct Watch {
   std::function<bool()> ahead;  ///< called before more is read; false: stop. Null = nothing to do
   NetworkEvent event = NetworkEvent::none;  ///< why it failed
   std::string tls_fault;                    ///< … and what TLS says of it
+  std::string connect_fault;                ///< … or the system
 
   bool look_at_cancellation() {
     cancelled = cancelled || (cancellation != nullptr && cancellation->requested());
@@ -217,12 +219,16 @@ bool shake_hands(int socket, TlsSession& tls, Clock::time_point deadline, Watch&
   }
 }
 
-/// Tries the addresses of the host one after the other. -1 if none answers in time.
-int connect_to(const BaseUri& base, Clock::time_point deadline) {
+/// Tries the addresses of the host one after the other. -1 if none answers in time; fault says what
+/// the last one came to.
+int connect_to(const BaseUri& base, Clock::time_point deadline, std::string& fault) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (::getaddrinfo(base.host.c_str(), std::to_string(base.port).c_str(), &hints, &found) != 0) {
+  const int unknown =
+      ::getaddrinfo(base.host.c_str(), std::to_string(base.port).c_str(), &hints, &found);
+  if (unknown != 0) {
+    fault = std::string("unknown host: ") + ::gai_strerror(unknown);
     return -1;
   }
   int connected = -1;
@@ -242,6 +248,7 @@ int connect_to(const BaseUri& base, Clock::time_point deadline) {
     if (error == 0) {
       connected = socket;
     } else {
+      fault = "cannot connect: " + std::generic_category().message(error);
       ::close(socket);
     }
   }
@@ -335,7 +342,7 @@ void OriginConnection::drop_if_stale() {
 
 bool OriginConnection::create_and_connect_socket(Socket& socket, httplib::Error& error) {
   const Clock::time_point deadline = within(watch_->deadline, options_.connect_timeout);
-  socket.sock = connect_to(options_.base, deadline);
+  socket.sock = connect_to(options_.base, deadline, watch_->connect_fault);
   if (socket.is_open() && !options_.tls) return true;
   watch_->event = NetworkEvent::connect_failed;
   if (socket.is_open()) {
@@ -361,6 +368,7 @@ OriginReply OriginConnection::failure(const Watch& watch) {
   OriginReply reply;
   reply.event = watch.event;
   reply.tls_fault = watch.tls_fault;
+  if (reply.event == NetworkEvent::connect_failed) reply.connect_fault = watch.connect_fault;
   if (reply.event == NetworkEvent::none) {
     // Nothing broke, and yet httplib makes no answer of what came.
     reply.event = watch.closed ? NetworkEvent::connection_lost : NetworkEvent::protocol_error;

@@ -40,7 +40,8 @@ struct OriginReply {
   };
   How how = How::no_answer;
   mapping::NetworkEvent event = mapping::NetworkEvent::none;  ///< for those without an answer
-  std::string tls_fault;  ///< what was wrong with the handshake, for the log
+  std::string tls_fault;      ///< what was wrong with the handshake, for the log
+  std::string connect_fault;  ///< why there is no connection, where TLS has no part in it
   /// The connection broke before the first byte of an answer: for a GET, worth another try.
   bool lost_before_answer = false;
   /// An earlier try of the same request was answered 429 or 503.

@@ -77,6 +77,8 @@ class OriginServer::Impl {
   void stop(std::chrono::milliseconds grace) {
     if (front_) front_->stop(grace);
   }
+  std::size_t connections() const { return front_ ? front_->connections() : 0; }
+  std::uint64_t refused() const { return front_ ? front_->refused() : 0; }
 
  private:
   RawResponse serve(const RawRequest& request, const RequestContext& context);
@@ -239,13 +241,7 @@ std::optional<Answer> OriginServer::Impl::admit(const RawRequest& request,
     context.user = *std::move(user);
     return std::nullopt;
   }
-  Answer answer =
-      to_answer(401, request.header("authorization") ? "The credentials are not known here"
-                                                     : "Credentials are needed here");
-  for (std::string& challenge : authentication_->challenges()) {
-    answer.headers.emplace_back("WWW-Authenticate", std::move(challenge));
-  }
-  return answer;
+  return unauthorized(request, *authentication_);
 }
 
 /// Neither path nor query: they may name a patient.
@@ -277,5 +273,9 @@ bool OriginServer::valid_origins(const std::vector<std::string>& origins) {
 mapping::Result<std::uint16_t> OriginServer::start() { return impl_->start(); }
 
 void OriginServer::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
+
+std::size_t OriginServer::connections() const { return impl_->connections(); }
+
+std::uint64_t OriginServer::refused() const { return impl_->refused(); }
 
 }  // namespace web

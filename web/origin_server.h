@@ -63,6 +63,11 @@ class OriginServer {
   /// this server runs any more.
   void stop(std::chrono::milliseconds grace);
 
+  /// Connections that are served now; after start, from any thread, as refused.
+  std::size_t connections() const;
+  /// Connections that were over a limit.
+  std::uint64_t refused() const;
+
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;

@@ -65,11 +65,7 @@ class UserAgent::Impl {
                  const Context& context) {
     return PagedSearch(client_, search, on_match, page_size_).run(context);
   }
-  bool answers(const Context& context) {
-    const OriginReply reply = client_.options(context);
-    const bool absent = reply.status == 502 || reply.status == 503 || reply.status == 504;
-    return reply.how == OriginReply::How::answered && !absent;
-  }
+  Outcome probe(const Context& context);
   Outcome create(const Uid& mpps, const DataSet& attributes, const Context& context);
   Outcome update(const Uid& mpps, const DataSet& modifications, const Context& context);
   Outcome retrieve(const Uid& mpps, const mapping::AttributeList& attributes, DataSet& found,
@@ -101,6 +97,21 @@ class UserAgent::Impl {
   const mapping::Log log_;
   OriginClient client_;
 };
+
+Outcome UserAgent::Impl::probe(const Context& context) {
+  const OriginReply reply = client_.options(context);
+  if (reply.how != OriginReply::How::answered) {
+    Outcome outcome = without_answer(Transaction::retrieve, reply);
+    const std::string& fault = reply.tls_fault.empty() ? reply.connect_fault : reply.tls_fault;
+    if (!fault.empty()) outcome.error_comment = mapping::to_error_comment(fault);
+    return outcome;
+  }
+  if (reply.status == 502 || reply.status == 503 || reply.status == 504) {
+    return Outcome::unreachable(Transaction::retrieve, mapping::NetworkEvent::none,
+                                fmt::format("HTTP status {}", reply.status));
+  }
+  return Outcome::answered(status::success);
+}
 
 std::string UserAgent::Impl::path(const Uid& mpps) const {
   return client_.base().path + std::string(performed) + mpps.text();
@@ -392,6 +403,6 @@ Outcome UserAgent::retrieve(const Uid& mpps, const mapping::AttributeList& attri
   return impl_->retrieve(mpps, attributes, found, context);
 }
 
-bool UserAgent::answers(const Context& context) { return impl_->answers(context); }
+Outcome UserAgent::probe(const Context& context) { return impl_->probe(context); }
 
 }  // namespace web

@@ -71,9 +71,9 @@ class UserAgent : public mapping::WorklistService, public mapping::MppsService {
   mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
                             mapping::DataSet& found, const mapping::Context& context) override;
 
-  /// Whether there is an origin server at all: an answer to OPTIONS that is not a gateway's word
-  /// for an absent one (502, 503, 504).
-  bool answers(const mapping::Context& context);
+  /// Asks by OPTIONS. answered: there is a server, whatever it thinks of OPTIONS; not one is an
+  /// answer that is a gateway's word for an absent one (502, 503, 504). error_comment says why not.
+  mapping::Outcome probe(const mapping::Context& context);
 
  private:
   class Impl;
