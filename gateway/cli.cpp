@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gateway/config.h"
+#include "gateway/probe_command.h"
 #include "gateway/queue_command.h"
 #include "gateway/serve.h"
 
@@ -48,6 +49,12 @@ int check(const std::string& path) {
   if (!reading) return faults_found;
   fmt::print("{}", reading->effective);
   return 0;
+}
+
+int probe(const std::string& path) {
+  const auto reading = load(path);
+  if (!reading) return faults_found;
+  return run_probe_command(reading->config, std::cout);
 }
 
 int run(const std::string& path) {
@@ -127,6 +134,10 @@ int run_command_line(int argc, char** argv) {
       "check", "read and validate the configuration, print it with its defaults");
   std::string check_path;
   check_command->add_option("--config", check_path, "INI file")->type_name("FILE")->required();
+  CLI::App* const probe_command =
+      app.add_subcommand("probe", "ask every backend now, say what came back and what to change");
+  std::string probe_path;
+  probe_command->add_option("--config", probe_path, "INI file")->type_name("FILE")->required();
   QueueCommandLine queue(app);
   try {
     app.parse(argc, argv);
@@ -134,6 +145,7 @@ int run_command_line(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : faults_found;
   }
   if (check_command->parsed()) return check(check_path);
+  if (probe_command->parsed()) return probe(probe_path);
   if (queue.parsed()) return queue.run();
   if (path.empty()) {
     fmt::print(stderr, "modgate: expected --config FILE; see modgate --help\n");

@@ -39,7 +39,7 @@ class ConfigReader {
     const bool named = section.kind == "backend" || section.kind == "modality";
     if (named == section.name.empty() &&
         (named || section.kind == "gateway" || section.kind == "queue" || section.kind == "dimse" ||
-         section.kind == "web")) {
+         section.kind == "web" || section.kind == "admin")) {
       fault(section.line, section.title(), "",
             named ? fmt::format("expected a name, as in [{} one]", section.kind)
                   : fmt::format("expected no name, as in [{}]", section.kind));
@@ -60,16 +60,18 @@ class ConfigReader {
       if (reading_.faults.size() == faults) {
         check(section, web::Authentication::make(config().web->options.authentication));
       }
+    } else if (section.kind == "admin") {
+      apply(section, admin_keys(config().admin.emplace()));
     } else if (section.kind == "backend") {
       read_backend(section);
     } else if (section.kind == "modality") {
       read_modality(section);
     } else {
       fault(section.line, section.title(), "",
-            section.kind == "admin" || section.kind == "audit"
+            section.kind == "audit"
                 ? "not yet available"
-                : "unknown section, expected gateway, queue, dimse, web, backend NAME or modality "
-                  "NAME");
+                : "unknown section, expected gateway, queue, dimse, web, admin, backend NAME or "
+                  "modality NAME");
     }
   }
 
@@ -300,6 +302,7 @@ std::vector<ConfigKey> config_keys() {
   std::string word;
   Config::DimseFront dimse_front;
   Config::WebFront web_front;
+  Config::Admin admin;
   dimse::ScuOptions scu;
   web::UserAgentOptions agent;
   StepStoreOptions store;
@@ -311,6 +314,7 @@ std::vector<ConfigKey> config_keys() {
       {"queue", queue_keys(config.delivery)},
       {"dimse", dimse_keys(dimse_front)},
       {"web", web_keys(web_front)},
+      {"admin", admin_keys(admin)},
       {"backend kind=scp", scp_backend_keys(scu, backend, word)},
       {"backend kind=origin-server", origin_server_backend_keys(agent, backend, word)},
       {"backend kind=store", store_backend_keys(store, backend, word)},

@@ -68,8 +68,15 @@ struct Config {
     web::OriginServerOptions options;
     Route route;
   };
+  /// The port of health, readiness and metrics.
+  struct Admin {
+    std::string bind = "127.0.0.1";           ///< numeric IPv4 or IPv6 address
+    std::uint16_t port = 8082;                ///< 0 = any free one
+    web::AuthenticationFiles authentication;  ///< no files = everybody is served
+  };
   std::optional<DimseFront> dimse;
   std::optional<WebFront> web;
+  std::optional<Admin> admin;  ///< nothing: there is no such port
   std::vector<ModalityRoute> modalities;
   std::map<std::string, BackendConfig> backends;
 };

@@ -424,6 +424,14 @@ Key kind_key(std::string& kind) {
       [&kind](const std::string& word) { kind = word; }));
 }
 
+Keys admin_keys(Config::Admin& admin) {
+  return {
+      text("bind", "127.0.0.1", admin.bind),
+      port("port", "8082", admin.port, true),
+      users_file(admin.authentication),
+  };
+}
+
 Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::string& kind) {
   return {
       kind_key(kind),

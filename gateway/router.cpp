@@ -39,7 +39,8 @@ mapping::Result<bool> Router::make_backends(const Config& config) {
     backend.mirror = options.mirror;
     if (const auto* scu = std::get_if<dimse::ScuOptions>(&options.options)) {
       auto made = std::make_unique<dimse::Scu>(*scu, log_);
-      backend.answers = [&made = *made](const auto& context) { return made.answers(context); };
+      backend.probe = [&scu = *made](const auto& context) { return scu.probe(context).outcome; };
+      backend.associations = [&scu = *made] { return scu.associations(); };
       own(std::move(made));
     } else if (const auto* store = std::get_if<StepStoreOptions>(&options.options)) {
       auto opened = StepStore::open(*store, log_);
@@ -48,12 +49,11 @@ mapping::Result<bool> Router::make_backends(const Config& config) {
         fault.what = "[backend " + name + "] " + fault.what;
         return fault;
       }
-      backend.answers = [](const auto&) { return true; };
       own(std::move(opened).value());
     } else {
       auto made = web::UserAgent::make(std::get<web::UserAgentOptions>(options.options), log_);
-      backend.answers = [&agent = *made.value()](const auto& context) {
-        return agent.answers(context);
+      backend.probe = [&agent = *made.value()](const auto& context) {
+        return agent.probe(context);
       };
       own(std::move(made).value());
     }
@@ -80,7 +80,9 @@ mapping::Result<bool> Router::make_queue(const Config& config, const std::vector
   std::vector<MppsReceiver> receivers;
   for (const std::string& name : names) {
     const Backend& backend = backends_.at(name);
-    receivers.push_back({name, backend.mpps, backend.answers});
+    receivers.push_back({name, backend.mpps, [&probe = backend.probe](const auto& context) {
+                           return !probe || probe(context).how == mapping::Outcome::How::answered;
+                         }});
   }
   delivery_ = std::make_unique<MppsDelivery>(*queue_, std::move(receivers), config.delivery, log_);
   return true;
@@ -101,10 +103,11 @@ mapping::Result<std::unique_ptr<Router>> Router::make(const Config& config,
   const auto queue = router->make_queue(config, routes);
   if (!queue) return queue.fault();
 
-  if (config.web) router->web_ = router->services_of(config.web->route);
-  if (config.dimse) router->dimse_ = router->services_of(config.dimse->route);
+  if (config.web) router->web_ = router->services_of(config.web->route, "web");
+  if (config.dimse) router->dimse_ = router->services_of(config.dimse->route, "dimse");
   for (const ModalityRoute& modality : config.modalities) {
-    router->modalities_[modality.ae_title] = router->services_of(route_of(config, modality));
+    router->modalities_[modality.ae_title] =
+        router->services_of(route_of(config, modality), "modality " + modality.ae_title);
   }
   if (router->delivery_) router->delivery_->start();
   return router;
@@ -132,20 +135,24 @@ mapping::MppsService& Router::mpps_of(const Route& route, FrontChain& chain) {
   return *chain.queued;
 }
 
-mapping::Services Router::services_of(const Route& route) {
+/// name: of the front or the modality.
+mapping::Services Router::services_of(const Route& route, const std::string& name) {
+  if (!route.worklist.empty()) offered_.push_back({name + " worklist", route.worklist});
+  if (!route.mpps.empty()) offered_.push_back({name + " mpps", route.mpps});
   FrontChain chain;
   if (!route.worklist.empty()) {
     mapping::WorklistService* worklist = backends_.at(route.worklist[0]).worklist;
     std::vector<MergedWorklist::Source> sources;
-    for (const std::string& name : route.worklist) {
-      sources.push_back({backends_.at(name).worklist, name});
+    for (const std::string& backend : route.worklist) {
+      sources.push_back({backends_.at(backend).worklist, backend});
     }
     if (sources.size() > 1) {
       chain.merged =
           std::make_unique<MergedWorklist>(std::move(sources), route.worklist_partial, log_);
       worklist = chain.merged.get();
     }
-    chain.worklist = std::make_unique<LoggedWorklist>(*worklist, joined(route.worklist), log_);
+    chain.worklist =
+        std::make_unique<LoggedWorklist>(*worklist, joined(route.worklist), metrics_, log_);
   }
   if (!route.mpps.empty()) {
     mapping::MppsService* mpps = &mpps_of(route, chain);
@@ -156,7 +163,7 @@ mapping::Services Router::services_of(const Route& route) {
       mpps = chain.validated.get();
     }
     const std::string where = route.mpps_queued ? "queue" : joined(route.mpps);
-    chain.mpps = std::make_unique<LoggedMpps>(*mpps, where, log_);
+    chain.mpps = std::make_unique<LoggedMpps>(*mpps, where, metrics_, log_);
   }
   chains_.push_back(std::move(chain));
   return {chains_.back().worklist.get(), chains_.back().mpps.get()};
@@ -166,6 +173,22 @@ mapping::Services Router::route(const mapping::Caller& caller) const {
   if (caller.protocol == mapping::Caller::Protocol::web) return web_;
   const auto modality = modalities_.find(caller.name);
   return modality == modalities_.end() ? dimse_ : modality->second;
+}
+
+std::vector<WatchedBackend> Router::watched() const {
+  std::vector<WatchedBackend> watched;
+  for (const auto& [name, backend] : backends_) {
+    if (backend.probe) watched.push_back({name, backend.probe});
+  }
+  return watched;
+}
+
+std::map<std::string, std::size_t> Router::associations() const {
+  std::map<std::string, std::size_t> open;
+  for (const auto& [name, backend] : backends_) {
+    if (backend.associations) open[name] = backend.associations();
+  }
+  return open;
 }
 
 }  // namespace gateway

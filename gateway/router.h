@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "gateway/backend_watch.h"
 #include "gateway/config.h"
 #include "gateway/merged_worklist.h"
+#include "gateway/metrics.h"
 #include "gateway/mpps_delivery.h"
 #include "gateway/mpps_validation.h"
 #include "gateway/sqlite_mpps_queue.h"
@@ -34,6 +36,20 @@ class Router {
   /// What the caller's front, or its [modality …], offers it.
   mapping::Services route(const mapping::Caller& caller) const;
 
+  /// One service of one front or modality, and who answers it.
+  struct OfferedService {
+    std::string name;                   ///< "dimse worklist", "modality CT1 mpps"
+    std::vector<std::string> backends;  ///< by name; never empty
+  };
+  const std::vector<OfferedService>& offered() const { return offered_; }
+  /// Every backend that is another program. What they hold lives as long as this.
+  std::vector<WatchedBackend> watched() const;
+  /// Open associations of each backend that has any to open, by its name.
+  std::map<std::string, std::size_t> associations() const;
+  const Metrics& metrics() const { return metrics_; }
+  /// The durable queue; null if no route needs one. Safe from any thread.
+  MppsQueue* queue() const { return queue_.get(); }
+
  private:
   /// A backend behind the decorators that are its own; one object is both services.
   struct Backend {
@@ -41,7 +57,9 @@ class Router {
     std::unique_ptr<VerifiedWorklist> verified;  ///< null: answers are taken as they are
     mapping::WorklistService* worklist = nullptr;
     mapping::MppsService* mpps = nullptr;
-    std::function<bool(const mapping::Context&)> answers;  ///< asks whether it is there at all
+    /// Asks whether it is there at all, as WatchedBackend. Null: it is part of this program.
+    std::function<mapping::Outcome(const mapping::Context&)> probe;
+    std::function<std::size_t()> associations;  ///< open now; null: it has none
     MirrorFilter mirror;
   };
   /// What a front puts between itself and a backend: the log outermost, it sees refusals too.
@@ -55,10 +73,12 @@ class Router {
   explicit Router(mapping::Log log) : log_(std::move(log)) {}
   mapping::Result<bool> make_backends(const Config& config);
   mapping::Result<bool> make_queue(const Config& config, const std::vector<Route>& routes);
-  mapping::Services services_of(const Route& route);
+  mapping::Services services_of(const Route& route, const std::string& name);
   mapping::MppsService& mpps_of(const Route& route, FrontChain& chain);
 
   const mapping::Log log_;
+  Metrics metrics_;
+  std::vector<OfferedService> offered_;
   std::map<std::string, Backend> backends_;
   std::unique_ptr<SqliteMppsQueue> queue_;  ///< null: no route needs one
   std::unique_ptr<MppsDelivery> delivery_;  ///< goes before the backends and the queue

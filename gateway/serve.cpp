@@ -14,6 +14,7 @@
 
 #include "dimse/library.h"
 #include "dimse/scp.h"
+#include "gateway/admin.h"
 #include "gateway/admission.h"
 #include "gateway/log.h"
 #include "gateway/router.h"
@@ -39,17 +40,47 @@ sigset_t block_stop_signals() {
   return signals;
 }
 
-// Starts a front; the ready line grows, or a fault is logged.
+// Starts a front or the admin port; the ready line grows, or a fault is logged.
 template <class Front>
 bool start(Front& front, std::string_view name, const std::string& host, std::string& ready,
            const mapping::Log& log) {
   const auto port = front.start();
   if (!port) {
-    log(LogLevel::error, fmt::format("{} front cannot start: {}", name, port.fault().what));
+    log(LogLevel::error, fmt::format("{} {} cannot start: {}", name,
+                                     name == "admin" ? "port" : "front", port.fault().what));
     return false;
   }
   ready += fmt::format(" {}={}", name, address(host, port.value()));
   return true;
+}
+
+// The address that the ready line has for a front.
+std::string address_in(const std::string& ready, std::string_view name) {
+  const std::string key = fmt::format(" {}=", name);
+  const auto begin = ready.find(key) + key.size();
+  return ready.substr(begin, ready.find(' ', begin) - begin);
+}
+
+// scp, origin_server: null if there is none; they outlive the admin port.
+AdminSources admin_sources(const Router& router, const std::string& ready, const dimse::Scp* scp,
+                           const web::OriginServer* origin_server) {
+  AdminSources sources;
+  if (scp != nullptr) {
+    sources.fronts.push_back({"dimse", address_in(ready, "dimse"),
+                              [scp] { return scp->associations(); },
+                              [scp] { return scp->refused(); }});
+  }
+  if (origin_server != nullptr) {
+    sources.fronts.push_back({"web", address_in(ready, "web"),
+                              [origin_server] { return origin_server->connections(); },
+                              [origin_server] { return origin_server->refused(); }});
+  }
+  sources.services = router.offered();
+  sources.backends = router.watched();
+  sources.associations = [&router] { return router.associations(); };
+  sources.metrics = &router.metrics();
+  sources.queue = router.queue();
+  return sources;
 }
 
 // A service that does not come back must not keep the process: what it does is cut short.
@@ -95,6 +126,12 @@ int serve(const Config& config) {
     origin_server = std::make_unique<web::OriginServer>(config.web->options, route, log);
     if (!start(*origin_server, "web", config.web->options.bind, ready, log)) return 1;
   }
+  std::unique_ptr<Admin> admin;
+  if (config.admin) {
+    auto sources = admin_sources(*router.value(), ready, scp.get(), origin_server.get());
+    admin = std::make_unique<Admin>(*config.admin, std::move(sources), BackendWatchOptions(), log);
+    if (!start(*admin, "admin", config.admin->bind, ready, log)) return 1;
+  }
   fmt::print(stderr, "{}\n", ready);
   std::fflush(stderr);
 
@@ -102,6 +139,7 @@ int serve(const Config& config) {
   sigwait(&signals, &signal);
   log(LogLevel::info, fmt::format("stopping after {}", signal == SIGINT ? "SIGINT" : "SIGTERM"));
   end_after_grace(log);
+  if (admin) admin->note_stopping();
   const auto end = std::chrono::steady_clock::now() + stop_grace;
   const auto left = [&] {
     return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -110,6 +148,7 @@ int serve(const Config& config) {
   };
   if (scp) scp->stop(left());
   if (origin_server) origin_server->stop(left());
+  if (admin) admin->stop(left());
   log(LogLevel::info, "stopped");
   return 0;
 }

@@ -1,9 +1,10 @@
-// One line a transaction.
+// One line a transaction, and its numbers.
 #include "gateway/transaction_log.h"
 
 #include <fmt/format.h>
 
 #include <chrono>
+#include <optional>
 #include <string_view>
 
 namespace gateway {
@@ -28,17 +29,24 @@ std::string_view name_of(mapping::Outcome::How how) {
 // A peer chose the AE title: blanks in it must not look like further fields.
 std::string quoted(std::string_view name) { return fmt::format("\"{}\"", name); }
 
-struct Line {
+struct Record {
   std::string_view operation;
   std::string_view backend;
   const mapping::Context& context;
+  const RouteSeries& series;
   Clock::time_point start = Clock::now();
 
+  /// matches: of a search.
   void write(const mapping::Log& log, const mapping::Outcome& outcome,
-             std::string more = {}) const {
+             std::optional<std::size_t> matches = std::nullopt) const {
     using std::chrono::duration;
+    const auto took = Clock::now() - start;
+    series.of(context.caller).record(outcome, took, matches.value_or(0));
+    std::string more;
+    if (matches) more += fmt::format(" matches={}", *matches);
+    if (outcome.dropped_matches > 0) more += fmt::format(" dropped={}", outcome.dropped_matches);
     const bool dimse = context.caller.protocol == mapping::Caller::Protocol::dimse;
-    const double milliseconds = duration<double, std::milli>(Clock::now() - start).count();
+    const double milliseconds = duration<double, std::milli>(took).count();
     const bool bad = outcome.status_class() == mapping::StatusClass::failure;
     std::string line = fmt::format(
         "tx={} {} {}->{} caller={} address={}{} status={:04X} {} ms={:.1f}", context.transaction,
@@ -55,14 +63,18 @@ struct Line {
 
 }  // namespace
 
-LoggedWorklist::LoggedWorklist(mapping::WorklistService& inner, std::string backend,
-                               mapping::Log log)
-    : inner_(inner), backend_(std::move(backend)), log_(std::move(log)) {}
+LoggedWorklist::LoggedWorklist(mapping::WorklistService& inner, const std::string& backend,
+                               Metrics& metrics, mapping::Log log)
+    : inner_(inner),
+      backend_(backend),
+      search_(metrics.series(mapping::Transaction::search, backend)),
+      log_(std::move(log)) {}
 
 mapping::Outcome LoggedWorklist::search(const mapping::Search& search,
                                         const mapping::OnMatch& on_match,
                                         const mapping::Context& context) {
-  const Line line{.operation = "search", .backend = backend_, .context = context};
+  const Record record{
+      .operation = "search", .backend = backend_, .context = context, .series = search_};
   std::size_t matches = 0;
   auto outcome = inner_.search(
       search,
@@ -71,38 +83,44 @@ mapping::Outcome LoggedWorklist::search(const mapping::Search& search,
         return on_match(std::move(match));
       },
       context);
-  line.write(log_, outcome,
-             outcome.dropped_matches == 0
-                 ? fmt::format(" matches={}", matches)
-                 : fmt::format(" matches={} dropped={}", matches, outcome.dropped_matches));
+  record.write(log_, outcome, matches);
   return outcome;
 }
 
-LoggedMpps::LoggedMpps(mapping::MppsService& inner, std::string backend, mapping::Log log)
-    : inner_(inner), backend_(std::move(backend)), log_(std::move(log)) {}
+LoggedMpps::LoggedMpps(mapping::MppsService& inner, const std::string& backend, Metrics& metrics,
+                       mapping::Log log)
+    : inner_(inner),
+      backend_(backend),
+      create_(metrics.series(mapping::Transaction::create, backend)),
+      update_(metrics.series(mapping::Transaction::update, backend)),
+      retrieve_(metrics.series(mapping::Transaction::retrieve, backend)),
+      log_(std::move(log)) {}
 
 mapping::Outcome LoggedMpps::create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
                                     const mapping::Context& context) {
-  const Line line{.operation = "create", .backend = backend_, .context = context};
+  const Record record{
+      .operation = "create", .backend = backend_, .context = context, .series = create_};
   auto outcome = inner_.create(mpps, attributes, context);
-  line.write(log_, outcome);
+  record.write(log_, outcome);
   return outcome;
 }
 
 mapping::Outcome LoggedMpps::update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
                                     const mapping::Context& context) {
-  const Line line{.operation = "update", .backend = backend_, .context = context};
+  const Record record{
+      .operation = "update", .backend = backend_, .context = context, .series = update_};
   auto outcome = inner_.update(mpps, modifications, context);
-  line.write(log_, outcome);
+  record.write(log_, outcome);
   return outcome;
 }
 
 mapping::Outcome LoggedMpps::retrieve(const mapping::Uid& mpps,
                                       const mapping::AttributeList& attributes,
                                       mapping::DataSet& found, const mapping::Context& context) {
-  const Line line{.operation = "retrieve", .backend = backend_, .context = context};
+  const Record record{
+      .operation = "retrieve", .backend = backend_, .context = context, .series = retrieve_};
   auto outcome = inner_.retrieve(mpps, attributes, found, context);
-  line.write(log_, outcome);
+  record.write(log_, outcome);
   return outcome;
 }
 

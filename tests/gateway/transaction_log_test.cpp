@@ -52,8 +52,9 @@ struct Lines {
 TEST_CASE("every transaction is one line that names front, backend, caller, status and time") {
   Backend backend;
   Lines lines;
-  LoggedWorklist worklist(backend, "ris", lines.log());
-  LoggedMpps mpps(backend, "ris", lines.log());
+  Metrics metrics;
+  LoggedWorklist worklist(backend, "ris", metrics, lines.log());
+  LoggedMpps mpps(backend, "ris", metrics, lines.log());
   mapping::Context context;
   context.caller = {mapping::Caller::Protocol::dimse, "CT 1", "10.0.0.7"};
   context.transaction = "42";

@@ -1,0 +1,254 @@
+// Three pages, and the thread that looks at the queue for them.
+#include "gateway/admin.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "web/page_server.h"
+
+namespace gateway {
+namespace {
+
+constexpr auto plain_text = "text/plain; charset=utf-8";
+
+/// Reads the queue's numbers every few seconds, since that may wait for the disk.
+class QueueWatch {
+ public:
+  struct Depths {
+    std::vector<QueueDepth> of_receivers;
+    std::string fault;  ///< why there are none
+  };
+
+  QueueWatch(MppsQueue& queue, std::chrono::milliseconds interval, mapping::Log log)
+      : queue_(queue), interval_(interval), log_(std::move(log)) {
+    look();
+    thread_ = std::thread([this] { watch(); });
+  }
+  ~QueueWatch() {
+    {
+      const std::lock_guard lock(mutex_);
+      ending_ = true;
+    }
+    ends_.notify_all();
+    thread_.join();
+  }
+  QueueWatch(const QueueWatch&) = delete;
+  QueueWatch& operator=(const QueueWatch&) = delete;
+
+  Depths depths() const {
+    const std::lock_guard lock(mutex_);
+    return depths_;
+  }
+
+ private:
+  void watch() {
+    std::unique_lock lock(mutex_);
+    while (!ends_.wait_for(lock, interval_, [this] { return ending_; })) {
+      lock.unlock();
+      look();
+      lock.lock();
+    }
+  }
+
+  void look() {
+    Depths now;
+    try {
+      now.of_receivers = queue_.depths();
+    } catch (const QueueFailure& failure) {
+      now.fault = failure.what();
+    }
+    const std::lock_guard lock(mutex_);
+    if (!now.fault.empty() && now.fault != depths_.fault) {
+      log_(mapping::LogLevel::error, "the queue cannot be read: " + now.fault);
+    }
+    depths_ = std::move(now);
+  }
+
+  MppsQueue& queue_;
+  const std::chrono::milliseconds interval_;
+  const mapping::Log log_;
+  mutable std::mutex mutex_;
+  std::condition_variable ends_;
+  bool ending_ = false;  // guarded by mutex_
+  Depths depths_;        // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace
+
+class Admin::Impl {
+ public:
+  Impl(Config::Admin options, AdminSources sources, BackendWatchOptions watch, mapping::Log log)
+      : sources_(std::move(sources)),
+        watch_options_(watch),
+        log_(std::move(log)),
+        server_({options.bind, options.port, std::move(options.authentication)}, pages(), log_) {}
+
+  mapping::Result<std::uint16_t> start() {
+    backends_.emplace(sources_.backends, watch_options_, log_);
+    if (sources_.queue != nullptr) queue_.emplace(*sources_.queue, watch_options_.interval, log_);
+    return server_.start();
+  }
+  void note_stopping() { stopping_ = true; }
+  void stop(std::chrono::milliseconds grace) { server_.stop(grace); }
+
+ private:
+  web::Pages pages() {
+    return {{"/healthz",
+             [] {
+               return web::Page{200, plain_text, "ok\n"};
+             }},
+            {"/readyz", [this] { return ready(); }},
+            {"/metrics", [this] { return metrics(); }}};
+  }
+  web::Page ready() const;
+  web::Page metrics() const;
+  void write_fronts(MetricsText& text) const;
+  void write_backends(MetricsText& text) const;
+  void write_queue(MetricsText& text) const;
+
+  const AdminSources sources_;
+  const BackendWatchOptions watch_options_;
+  const mapping::Log log_;
+  std::atomic<bool> stopping_{false};
+  std::optional<BackendWatch> backends_;  ///< constant after start
+  std::optional<QueueWatch> queue_;       ///< constant after start
+  web::PageServer server_;                // last: its threads use what stands above
+};
+
+namespace {
+
+/// Of the backends of one service: whether one answers, and a sentence on each.
+bool describe(const std::vector<std::string>& names,
+              const std::map<std::string, BackendState>& states, std::string& text) {
+  bool any = false;
+  for (const std::string& name : names) {
+    if (!text.empty()) text += "; ";
+    const auto state = states.find(name);
+    if (state == states.end()) {
+      any = true;
+      text += name + " is part of this gateway";
+      continue;
+    }
+    switch (state->second.is) {
+      case BackendState::Is::up:
+        any = true;
+        text += name + " answers";
+        break;
+      case BackendState::Is::down:
+        text += fmt::format("{} does not answer: {}", name, state->second.why);
+        break;
+      case BackendState::Is::unknown:
+        text += name + " has not answered yet";
+        break;
+    }
+  }
+  return any;
+}
+
+}  // namespace
+
+web::Page Admin::Impl::ready() const {
+  bool all = !stopping_;
+  std::string lines;
+  const auto line = [&](std::string_view name, bool good, std::string_view what) {
+    all = all && good;
+    lines += fmt::format("{}: {}: {}\n", name, good ? "ready" : "not ready", what);
+  };
+  if (stopping_) lines += "gateway: not ready: it is stopping\n";
+  for (const auto& front : sources_.fronts) {
+    line(front.name + " front", true, "listening on " + front.address);
+  }
+  const auto states = backends_->states();
+  for (const auto& service : sources_.services) {
+    std::string what;
+    const bool good = describe(service.backends, states, what);
+    line(service.name, good, what);
+  }
+  if (queue_) {
+    const auto depths = queue_->depths();
+    const bool good = depths.fault.empty();
+    line("mpps queue", good, good ? "can be read" : "cannot be read: " + depths.fault);
+  }
+  return {all ? 200 : 503, plain_text, (all ? "ready\n" : "not ready\n") + lines};
+}
+
+web::Page Admin::Impl::metrics() const {
+  MetricsText text;
+  sources_.metrics->write(text);
+  write_fronts(text);
+  write_backends(text);
+  if (queue_) write_queue(text);
+  write_process_metrics(text);
+  return {200, std::string(prometheus_text), text.text()};
+}
+
+void Admin::Impl::write_fronts(MetricsText& text) const {
+  text.family("modgate_front_connections", "gauge",
+              "Associations of the DIMSE front and connections of the web front in use.");
+  for (const auto& front : sources_.fronts) {
+    text.sample({{"front", front.name}}, static_cast<double>(front.in_use()));
+  }
+  text.family("modgate_front_refused_total", "counter",
+              "Associations rejected, and connections refused over a limit.");
+  for (const auto& front : sources_.fronts) {
+    text.sample({{"front", front.name}}, static_cast<double>(front.refused()));
+  }
+}
+
+void Admin::Impl::write_backends(MetricsText& text) const {
+  text.family("modgate_backend_up", "gauge",
+              "1 if the backend answers a C-ECHO or OPTIONS, 0 if not or not yet.");
+  for (const auto& [name, state] : backends_->states()) {
+    text.sample({{"backend", name}}, state.is == BackendState::Is::up ? 1 : 0);
+  }
+  text.family("modgate_backend_associations", "gauge",
+              "Associations open to the backend, idle ones included.");
+  for (const auto& [name, open] : sources_.associations()) {
+    text.sample({{"backend", name}}, static_cast<double>(open));
+  }
+}
+
+void Admin::Impl::write_queue(MetricsText& text) const {
+  const auto depths = queue_->depths();
+  const auto of_receivers = [&](std::string_view name, std::string_view help, const auto& value) {
+    text.family(name, "gauge", help);
+    for (const QueueDepth& depth : depths.of_receivers) {
+      text.sample({{"receiver", depth.receiver}}, value(depth));
+    }
+  };
+  text.single("modgate_queue_readable", "gauge", "1 if the queue can be read, 0 if not.",
+              depths.fault.empty() ? 1 : 0);
+  of_receivers("modgate_queue_messages", "MPPS messages neither delivered nor discarded.",
+               [](const QueueDepth& depth) { return static_cast<double>(depth.open); });
+  of_receivers("modgate_queue_held", "Of these, held until a person decides.",
+               [](const QueueDepth& depth) { return static_cast<double>(depth.held); });
+  of_receivers("modgate_queue_oldest_age_seconds", "Age of the oldest of these messages.",
+               [now = queue_now()](const QueueDepth& depth) {
+                 if (!depth.oldest) return 0.0;
+                 const std::chrono::duration<double> age = now - *depth.oldest;
+                 return std::max(age.count(), 0.0);
+               });
+}
+
+Admin::Admin(Config::Admin options, AdminSources sources, BackendWatchOptions watch,
+             mapping::Log log)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(sources), watch, std::move(log))) {
+}
+
+Admin::~Admin() = default;
+
+mapping::Result<std::uint16_t> Admin::start() { return impl_->start(); }
+
+void Admin::note_stopping() { impl_->note_stopping(); }
+
+void Admin::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
+
+}  // namespace gateway

@@ -1,0 +1,65 @@
+// The admin port: is the gateway alive, can it do its work, what has it counted. Looks only at what
+// is known already: no request waits for a backend or a disk.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/backend_watch.h"
+#include "gateway/config.h"
+#include "gateway/metrics.h"
+#include "gateway/mpps_queue.h"
+#include "gateway/router.h"
+#include "mapping/log.h"
+#include "mapping/result.h"
+
+namespace gateway {
+
+/// What the admin port tells about. Everything lives longer than the port; functions are called
+/// from several threads and do not block.
+struct AdminSources {
+  /// A front that listens.
+  struct Front {
+    std::string name;                        ///< "dimse", "web"
+    std::string address;                     ///< HOST:PORT
+    std::function<std::size_t()> in_use;     ///< associations or connections
+    std::function<std::uint64_t()> refused;  ///< of them, since the start
+  };
+  std::vector<Front> fronts;
+  std::vector<Router::OfferedService> services;
+  std::vector<WatchedBackend> backends;  ///< a service's backend that is not here is always there
+  std::function<std::map<std::string, std::size_t>()> associations;  ///< open, by backend
+  const Metrics* metrics = nullptr;
+  MppsQueue* queue = nullptr;  ///< null: there is none
+};
+
+/// GET /healthz: 200 "ok" as long as the process serves.
+/// GET /readyz: 200 if all fronts listen, of each service at least one backend answers, and the
+/// queue can be read; 503 otherwise. A line for each says which and why.
+/// GET /metrics: Prometheus' text format.
+/// start and stop once each, from one thread.
+class Admin {
+ public:
+  Admin(Config::Admin options, AdminSources sources, BackendWatchOptions watch, mapping::Log log);
+  ~Admin();
+  Admin(const Admin&) = delete;
+  Admin& operator=(const Admin&) = delete;
+
+  /// Listens, and begins to watch. Returns the port. Fault: as web::PageServer::start.
+  mapping::Result<std::uint16_t> start();
+  /// From now on the gateway is not ready, and says that it stops.
+  void note_stopping();
+  void stop(std::chrono::milliseconds grace);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gateway

@@ -1,0 +1,70 @@
+// A thread a backend: ask, note, wait.
+#include "gateway/backend_watch.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace gateway {
+
+using Is = BackendState::Is;
+
+BackendWatch::BackendWatch(std::vector<WatchedBackend> backends, BackendWatchOptions options,
+                           mapping::Log log)
+    : backends_(std::move(backends)), options_(options), log_(std::move(log)) {
+  for (const WatchedBackend& backend : backends_) states_[backend.name];
+  for (const WatchedBackend& backend : backends_) {
+    threads_.emplace_back([this, &backend] { watch(backend); });
+  }
+}
+
+BackendWatch::~BackendWatch() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  ends_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+std::map<std::string, BackendState> BackendWatch::states() const {
+  const std::lock_guard lock(mutex_);
+  return states_;
+}
+
+void BackendWatch::watch(const WatchedBackend& backend) {
+  std::unique_lock lock(mutex_);
+  while (!ending_) {
+    lock.unlock();
+    mapping::Context context;
+    context.transaction = "watch";
+    context.deadline = std::chrono::steady_clock::now() + options_.patience;
+    note(backend.name, backend.probe(context));
+    lock.lock();
+    ends_.wait_for(lock, options_.interval, [this] { return ending_; });
+  }
+}
+
+void BackendWatch::note(const std::string& name, const mapping::Outcome& outcome) {
+  BackendState now;
+  now.is = outcome.how == mapping::Outcome::How::answered ? Is::up : Is::down;
+  if (now.is == Is::down) {
+    now.why = outcome.error_comment.empty() ? "no answer" : outcome.error_comment;
+  }
+  BackendState before;
+  {
+    const std::lock_guard lock(mutex_);
+    // All that it or we allow are in use: others ask it now, so it is as it was.
+    const bool busy = outcome.event == mapping::NetworkEvent::busy ||
+                      outcome.event == mapping::NetworkEvent::rejected_transient;
+    if (busy && states_[name].is == Is::up) return;
+    before = std::exchange(states_[name], now);
+  }
+  if (now.is == Is::down && (before.is != Is::down || before.why != now.why)) {
+    log_(mapping::LogLevel::warn, fmt::format("backend {} does not answer: {}", name, now.why));
+  } else if (now.is == Is::up && before.is == Is::down) {
+    log_(mapping::LogLevel::info, fmt::format("backend {} answers again", name));
+  }
+}
+
+}  // namespace gateway

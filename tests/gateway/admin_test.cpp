@@ -1,0 +1,192 @@
+// What the admin port says, with backends that come and go as the test tells them.
+#include "gateway/admin.h"
+
+#include <httplib.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace gateway;
+using mapping::Outcome;
+using mapping::Transaction;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A backend whose answer the test chooses.
+struct Peer {
+  std::atomic<bool> there{true};
+  std::atomic<bool> busy{false};
+  WatchedBackend watched(const std::string& name) {
+    return {name, [this](const mapping::Context&) {
+              using mapping::NetworkEvent;
+              const auto gone = [](NetworkEvent event, std::string_view why) {
+                return Outcome::unreachable(Transaction::retrieve, event, why);
+              };
+              if (busy) return gone(NetworkEvent::busy, "all associations are busy");
+              if (there) return Outcome::answered(0);
+              return gone(NetworkEvent::connect_failed, "cannot connect: Connection refused");
+            }};
+  }
+};
+
+struct Lines {
+  std::mutex mutex;
+  std::vector<std::string> all;
+  mapping::Log log() {
+    return [this](mapping::LogLevel, std::string_view line) {
+      const std::lock_guard lock(mutex);
+      all.emplace_back(line);
+    };
+  }
+  std::size_t with(const std::string& part) {
+    const std::lock_guard lock(mutex);
+    std::size_t count = 0;
+    for (const std::string& line : all) count += line.find(part) != std::string::npos ? 1 : 0;
+    return count;
+  }
+};
+
+/// An admin port over what the test sets up.
+struct Port {
+  Metrics metrics;
+  Lines lines;
+  std::unique_ptr<Admin> admin;
+  int number = 0;
+
+  void open(std::vector<Router::OfferedService> services, std::vector<WatchedBackend> backends,
+            const std::string& users = {}) {
+    AdminSources sources;
+    sources.fronts.push_back(
+        {"dimse", "127.0.0.1:11112", [] { return std::size_t{3}; }, [] { return 5u; }});
+    sources.services = std::move(services);
+    sources.backends = std::move(backends);
+    sources.associations = [] { return std::map<std::string, std::size_t>{{"ris", 2}}; };
+    sources.metrics = &metrics;
+    Config::Admin options;
+    options.port = 0;
+    options.authentication.users = users;
+    admin = std::make_unique<Admin>(options, std::move(sources), BackendWatchOptions{10ms, 1s},
+                                    lines.log());
+    const auto port = admin->start();
+    REQUIRE(port.ok());
+    number = port.value();
+  }
+  httplib::Result get(const std::string& path, const httplib::Headers& headers = {}) {
+    httplib::Client client("127.0.0.1", number);
+    return client.Get(path, headers);
+  }
+  /// Waits until /readyz has this status, and returns what it says.
+  std::string ready(int status) {
+    for (int i = 0; i < 1000; ++i) {
+      const auto answer = get("/readyz");
+      REQUIRE(answer);
+      if (answer->status == status) return answer->body;
+      std::this_thread::sleep_for(5ms);
+    }
+    FAIL("/readyz never was " << status);
+    return {};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("the gateway is ready while one backend of each service answers, and says who does not") {
+  Peer ris, other;
+  Port port;
+  port.open(
+      {{"dimse worklist", {"ris", "other"}}, {"web mpps", {"ris"}}, {"web worklist", {"store"}}},
+      {ris.watched("ris"), other.watched("other")});
+  CHECK(port.ready(200) ==
+        "ready\ndimse front: ready: listening on 127.0.0.1:11112\n"
+        "dimse worklist: ready: ris answers; other answers\nweb mpps: ready: ris answers\n"
+        "web worklist: ready: store is part of this gateway\n");
+
+  ris.there = false;
+  CHECK(port.ready(503) ==
+        "not ready\ndimse front: ready: listening on 127.0.0.1:11112\n"
+        "dimse worklist: ready: ris does not answer: cannot connect: Connection refused; other "
+        "answers\n"
+        "web mpps: not ready: ris does not answer: cannot connect: Connection refused\n"
+        "web worklist: ready: store is part of this gateway\n");
+  CHECK(port.get("/metrics")->body.find("modgate_backend_up{backend=\"ris\"} 0") !=
+        std::string::npos);
+  CHECK(port.get("/healthz")->status == 200);
+
+  ris.there = true;
+  port.ready(200);
+  CHECK(port.lines.with("backend ris does not answer: cannot connect: Connection refused") == 1);
+  CHECK(port.lines.with("backend ris answers again") == 1);
+  CHECK(port.lines.with("backend other") == 0);
+}
+
+TEST_CASE("a backend of which all associations are in use is not taken for one that is gone") {
+  Peer ris;
+  Port port;
+  port.open({{"dimse worklist", {"ris"}}}, {ris.watched("ris")});
+  port.ready(200);
+  ris.busy = true;
+  std::this_thread::sleep_for(60ms);  // several questions
+  CHECK(port.get("/readyz")->status == 200);
+  CHECK(port.lines.with("does not answer") == 0);
+}
+
+TEST_CASE("a gateway that stops is not ready, and still alive") {
+  Port port;
+  port.open({}, {});
+  port.ready(200);
+  port.admin->note_stopping();
+  CHECK(port.ready(503).rfind("not ready\ngateway: not ready: it is stopping\n", 0) == 0);
+  CHECK(port.get("/healthz")->body == "ok\n");
+}
+
+TEST_CASE("metrics come in Prometheus' text form, with what the fronts and backends tell") {
+  Port port;
+  port.metrics.series(Transaction::search, "ris");
+  port.open({}, {});
+  const auto answer = port.get("/metrics");
+  REQUIRE(answer);
+  CHECK(answer->status == 200);
+  CHECK(answer->get_header_value("Content-Type") == prometheus_text);
+  CHECK(answer->body.find("modgate_front_connections{front=\"dimse\"} 3\n") != std::string::npos);
+  CHECK(answer->body.find("modgate_front_refused_total{front=\"dimse\"} 5\n") != std::string::npos);
+  CHECK(answer->body.find("modgate_backend_associations{backend=\"ris\"} 2\n") !=
+        std::string::npos);
+}
+
+TEST_CASE("other paths are 404, other methods 405 with Allow, nothing of the request is echoed") {
+  Port port;
+  port.open({}, {});
+  const auto unknown = port.get("/admin/<script>", {{"Host", "evil.example"}});
+  REQUIRE(unknown);
+  CHECK(unknown->status == 404);
+  CHECK(unknown->body.find("script") == std::string::npos);
+  CHECK(unknown->body.find("evil") == std::string::npos);
+  CHECK(unknown->body.find("/healthz, /metrics, /readyz") != std::string::npos);
+  httplib::Client client("127.0.0.1", port.number);
+  const auto posted = client.Post("/metrics", "x=1", "text/plain");
+  REQUIRE(posted);
+  CHECK(posted->status == 405);
+  CHECK(posted->get_header_value("Allow") == "GET, HEAD, OPTIONS");
+  const auto large = client.Post("/metrics", std::string(1u << 20, 'x'), "text/plain");
+  if (large) CHECK(large->status == 413);
+  const auto head = client.Head("/readyz");
+  REQUIRE(head);
+  CHECK(head->status == 200);
+  CHECK(port.get("/healthz")->status == 200);
+}
+
+TEST_CASE("a file of users that cannot be used keeps the admin port from starting") {
+  Metrics metrics;
+  AdminSources sources;
+  sources.metrics = &metrics;
+  Config::Admin options;
+  options.port = 0;
+  options.authentication.users = "nowhere.htpasswd";
+  Admin admin(options, std::move(sources), {}, [](mapping::LogLevel, std::string_view) {});
+  CHECK_FALSE(admin.start().ok());
+}
