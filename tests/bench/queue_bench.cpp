@@ -184,9 +184,10 @@ class BareCommits {
   std::optional<SQLite::Statement> insert_;
 };
 
-// Blocks of bare commits while the gateway has nothing to do, and blocks of operations.
+// Short blocks of bare commits while the gateway has nothing to do, and of operations, so that
+// noise of the disk hits both alike.
 void latency(const std::string& binary, const std::string& directory, Targets& targets) {
-  constexpr int blocks = 20, steps = 100;
+  constexpr int blocks = 200, steps = 10;
   const Scratch state(directory), bare_state(directory);
   const MemoryScp receiver;
   const Modgate modgate(binary, configuration(state, "queued", receiver.port()));
