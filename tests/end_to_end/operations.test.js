@@ -1,0 +1,57 @@
+// What docs/operations.md tells is so: its keys exist, its log lines are in the sources, its certificate
+// serves TLS.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { House } from './support/house.js';
+import { startModgate } from './support/modgate.js';
+
+const house = new House();
+after(() => house.close());
+
+const root = new URL('../../', import.meta.url).pathname;
+const read = (name) => fs.readFileSync(path.join(root, name), 'utf8');
+const operations = read('docs/operations.md');
+
+test('its keys are keys of the configuration', () => {
+  const known = new Set([...read('docs/configuration.md').matchAll(/^\| `(\w+)`/gm)].map(([, key]) => key));
+  assert.ok(known.size > 50);
+  const named = [...operations.matchAll(/`(?:\[[^\]]*\] )?([a-z]+(?:_[a-z]+)+)(?: = [^`]*)?`/g)].map(([, key]) => key);
+  assert.ok(named.length > 20);
+  assert.deepEqual(named.filter((key) => !known.has(key)), []);
+});
+
+test('its log lines are written by the program', () => {
+  // One text, with literals that go over several lines joined.
+  const sources = ['dimse', 'web', 'gateway', 'mapping']
+    .flatMap((room) => fs.readdirSync(path.join(root, room)).filter((name) => name.endsWith('.cpp')).map((name) => read(`${room}/${name}`)))
+    .join('\n').replace(/"\s*\n\s*"/g, '');
+  const [, table] = operations.split('## What log lines mean');
+  const lines = [...table.matchAll(/^\| `([^`]*)`/gm)].map(([, line]) => line);
+  assert.ok(lines.length > 15);
+  for (const line of lines) {
+    // What stands between the parts that differ from line to line.
+    for (const part of line.split(/…|\b[A-Z]{4,}\b|:|\(|\)/).map((piece) => piece.trim()).filter((piece) => piece.length > 3)) {
+      assert.ok(sources.includes(part), `no source has "${part}" of "${line}"`);
+    }
+  }
+});
+
+test('its certificate serves TLS', async () => {
+  const [, command] = operations.match(/^```\n(openssl req[^`]*)^```/m);
+  const directory = house.newPath();
+  fs.mkdirSync(directory);
+  const made = await house.run('bash', ['-euc', command], { cwd: directory });
+  assert.equal(made.code, 0, made.stderr);
+  const file = (name) => path.join(directory, name);
+  const gateway = await startModgate(house, 'with TLS', {
+    web: { mpps: 'local', tls_certificate: file('gateway.pem'), tls_private_key: file('gateway.key') },
+    'backend local': { kind: 'store' },
+  });
+  const { host, port } = gateway.web;
+  const { code, stdout, stderr } = await house.run('curl', ['-sS', '--max-time', '10', '--cacert', file('gateway.pem'),
+    '--resolve', `gateway.example:${port}:${host}`, '-X', 'OPTIONS', '-o', '/dev/null', '-w', '%{http_code}', `https://gateway.example:${port}/`]);
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout, '200');
+});
