@@ -1,8 +1,9 @@
 // The body of an answer until it is sent: one text, or slabs of memory straight from the kernel, so
-// that a long one is never moved or held twice, costs the same a byte whatever its length, and is
-// gone when it is sent.
+// that a long one is never moved or held twice and costs the same a byte whatever its length. When
+// it is sent its slabs serve the next one, or go back to the kernel when none needed them in time.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -16,6 +17,12 @@ namespace web {
 class Slab {
  public:
   static constexpr std::size_t capacity = 2u << 20;
+  /// So many at most are kept for later by the whole process (128 MiB), and none of them that
+  /// nobody needed for keep_time, give or take as much.
+  static constexpr std::size_t most_kept = 64;
+  static constexpr std::chrono::milliseconds keep_time{1000};
+  /// How many are kept at this moment.
+  static std::size_t kept();
 
   /// Throws std::bad_alloc.
   Slab();

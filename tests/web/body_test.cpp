@@ -1,8 +1,12 @@
 #include "web/body.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <thread>
 
 namespace {
+
+using namespace std::chrono_literals;
 
 std::string text_of(const web::Body& body) {
   std::string text;
@@ -47,4 +51,34 @@ TEST_CASE("two bodies at the same time share nothing") {
   web::Body begun(std::string("beg"));
   begun.append("un");
   CHECK(text_of(begun) == "begun");
+}
+
+TEST_CASE("slabs serve the next body, so many are kept at most, and none that nobody needs") {
+  const std::string slab(web::Slab::capacity, 'x');
+  const auto body_of = [&](std::size_t slabs) {
+    web::Body body;
+    for (std::size_t i = 0; i < slabs; ++i) body.append(slab);
+    return body;
+  };
+  { const web::Body body = body_of(web::Slab::most_kept + 3); }
+  CHECK(web::Slab::kept() == web::Slab::most_kept);
+  {
+    const web::Body next = body_of(4);
+    CHECK(web::Slab::kept() == web::Slab::most_kept - 4);
+  }
+  CHECK(web::Slab::kept() == web::Slab::most_kept);
+
+  // As long as each look finds that four were needed, those four stay; the others go.
+  const auto end = std::chrono::steady_clock::now() + 10s;
+  std::size_t fewest = web::Slab::most_kept;
+  while (fewest > 4 && std::chrono::steady_clock::now() < end) {
+    { const web::Body busy = body_of(4); }
+    fewest = std::min(fewest, web::Slab::kept());
+    std::this_thread::sleep_for(10ms);
+  }
+  CHECK(fewest == 4);
+  while (web::Slab::kept() > 0 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(10ms);
+  }
+  CHECK(web::Slab::kept() == 0);
 }
