@@ -112,6 +112,7 @@ say "a match costs $(quotient "$short" 1) µs of 1000, $(quotient "$long" 50) µ
 wanted "cost of a match of 50000, of one of 1000" "$(quotient "$long" "$(quotient "$short" 0.02)")" '<=' 1.3
 
 size=$(curl -sS -o /dev/null -w '%{size_download}' "$our?PatientID=50000")
+sleep 3 # until the slabs of earlier answers have gone back (web/body.h): they would count as before
 before=$(memory "$ours" VmRSS)
 echo 5 >"/proc/$ours/clear_refs" # resets the peak
 curl -sS -o /dev/null "$our?PatientID=50000"
