@@ -471,14 +471,15 @@ bool JsonParser::member(Member& which) {
 
 bool JsonParser::vr(Attribute& open) {
   if (*at_ != '"') return wrong("a VR of PS3.5, 6.2");
-  std::string_view letters;
-  if (left() >= 4 && at_[3] == '"') {
-    letters = {at_ + 1, 2};
+  std::optional<Vr> vr;
+  if (left() >= 4 && at_[3] == '"') vr = parse_vr({at_ + 1, 2});
+  if (vr) {
     at_ += 4;
-  } else if (!string(letters)) {
-    return false;
+  } else {
+    std::string_view letters;
+    if (!string(letters)) return false;
+    vr = parse_vr(letters);
   }
-  const auto vr = parse_vr(letters);
   if (!vr) return malformed("a VR of PS3.5, 6.2");
   if (open.vr && *open.vr != *vr) return malformed("vr once");
   open.vr = vr;
