@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "gateway/admin_page.h"
 #include "web/page_server.h"
 
 namespace gateway {
@@ -101,7 +102,11 @@ class Admin::Impl {
 
  private:
   web::Pages pages() {
-    return {{"/healthz",
+    return {{"/",
+             [] {
+               return web::Page{200, "text/html; charset=utf-8", std::string(admin_page)};
+             }},
+            {"/healthz",
              [] {
                return web::Page{200, plain_text, "ok\n"};
              }},

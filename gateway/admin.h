@@ -39,6 +39,7 @@ struct AdminSources {
   MppsQueue* queue = nullptr;  ///< null: there is none
 };
 
+/// GET /: the status page.
 /// GET /healthz: 200 "ok" as long as the process serves.
 /// GET /readyz: 200 if all fronts listen, of each service at least one backend answers, and the
 /// queue can be read; 503 otherwise. A line for each says which and why.

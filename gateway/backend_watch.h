@@ -33,8 +33,8 @@ struct BackendState {
 };
 
 struct BackendWatchOptions {
-  std::chrono::milliseconds interval{2'000};  ///< from the end of one question to the next
-  std::chrono::milliseconds patience{2'000};  ///< for one answer
+  std::chrono::milliseconds interval{1'500};  ///< from the end of one question to the next
+  std::chrono::milliseconds patience{3'000};  ///< for one answer
 };
 
 /// Safe from any thread. Asks from threads of its own, one for each backend, so that one that is
