@@ -73,6 +73,7 @@ done
 ready=$(grep ^ready "$scratch/log") || { cat "$scratch/log"; fail "it is not ready"; }
 echo "$ready"
 dimse=$(sed 's/.* dimse=[^ ]*:\([0-9]*\).*/\1/' <<<"$ready")
+admin=$(sed 's/.* admin=\([^ ]*\).*/\1/' <<<"$ready")
 web=$(sed 's/.* web=\([^ ]*\).*/\1/' <<<"$ready")
 
 echoscu -aec MODGATE 127.0.0.1 "$dimse" || fail "no answer to C-ECHO"
@@ -80,6 +81,7 @@ findscu -W -aec MODGATE 127.0.0.1 "$dimse" -k PatientName= -k 'ScheduledProcedur
   grep 'TEST^PACKAGE' || fail "C-FIND did not find the scheduled step"
 curl -sS --fail-with-body --max-time 10 "http://$web/modality-scheduled-procedure-steps?AccessionNumber=A1" |
   grep -q 'TEST^PACKAGE' || fail "Search did not find the scheduled step"
+curl -sS --fail-with-body --max-time 10 "http://$admin/healthz" | grep -qx ok || fail "it does not say that it lives"
 grep -q 'TEST^PACKAGE' "$scratch/log" && fail "a patient's name is in the log"
 
 say "stopping it"

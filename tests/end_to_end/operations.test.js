@@ -38,6 +38,27 @@ test('its log lines are written by the program', () => {
   }
 });
 
+test('its alerts are good ones, and of metrics that there are', async () => {
+  const [, rules] = operations.match(/^```yaml\n(.*?)^```/ms);
+  const file = house.newPath('.yaml');
+  fs.writeFileSync(file, rules);
+  const { code, stdout, stderr } = await house.run('promtool', ['check', 'rules', file]);
+  assert.equal(code, 0, stdout + stderr);
+  const alerts = [...rules.matchAll(/alert: (\w+)/g)].map(([, alert]) => alert);
+  assert.deepEqual([...operations.matchAll(/^\| (Modgate\w+) \|/gm)].map(([, alert]) => alert), alerts);
+
+  const gateway = await startModgate(house, 'measured', {
+    dimse: { worklist: 'a, b', mpps: 'local', mpps_delivery: 'queued', worklist_partial: 'yes' },
+    admin: { bind: '127.0.0.1', port: 0 },
+    'backend a': { kind: 'origin-server', base_uri: 'http://127.0.0.1:1/' },
+    'backend b': { kind: 'origin-server', base_uri: 'http://127.0.0.1:1/' },
+    'backend local': { kind: 'store' },
+  });
+  const metrics = await (await fetch(`http://${gateway.admin.host}:${gateway.admin.port}/metrics`)).text();
+  for (const [name] of rules.matchAll(/modgate_\w+/g)) assert.match(metrics, new RegExp(`^# TYPE ${name} `, 'm'));
+  assert.match(metrics, /^modgate_transactions_total\{.*status="failure"/m);
+});
+
 test('its certificate serves TLS', async () => {
   const [, command] = operations.match(/^```\n(openssl req[^`]*)^```/m);
   const directory = house.newPath();
