@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the .deb and tries it: its contents, the unit file, a start from the unit's ExecStart command
-# in a scratch root, a worklist query and a performed step against it, a stop, and removal.
+# in a scratch root over its own store and over DCMTK's wlmscpfs, worklist queries, a stop, and removal.
 # BUILD=DIRECTORY names a build directory with a built modgate; without it modgate is built.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -8,9 +8,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 if [ -n "${BUILD:-}" ]; then build=$BUILD; else setup; build_target modgate; fi
 
 scratch=$(mktemp -d)
-gateway=
+gateway= ris=
 clean_up() {
-  if [ -n "$gateway" ]; then kill "$gateway" 2>/dev/null || true; fi
+  local process
+  for process in $gateway $ris; do kill "$process" 2>/dev/null || true; done
   rm -rf "$scratch"
 }
 trap clean_up EXIT
@@ -50,6 +51,31 @@ if command -v systemd-analyze >/dev/null; then
   if grep -i 'modgate.service.*\(unknown\|failed to parse\|invalid\|ignoring\)' "$scratch/verify"; then fail "the unit has faults"; fi
 fi
 
+# start_gateway: from the unit's ExecStart, in the scratch root; sets dimse, web and admin from its ready line.
+start_gateway() {
+  "$target${command[0]}" check --config "$configuration" >/dev/null
+  "$target${command[0]}" "${command[1]}" "$target${command[2]}" 2>"$scratch/log" &
+  gateway=$!
+  for _ in $(seq 100); do
+    if grep -q ^ready "$scratch/log"; then break; fi
+    kill -0 "$gateway" 2>/dev/null || { cat "$scratch/log"; fail "it ended"; }
+    sleep 0.1
+  done
+  ready=$(grep ^ready "$scratch/log") || { cat "$scratch/log"; fail "it is not ready"; }
+  echo "$ready"
+  dimse=$(sed 's/.* dimse=[^ ]*:\([0-9]*\).*/\1/' <<<"$ready")
+  web=$(sed 's/.* web=\([^ ]*\).*/\1/' <<<"$ready")
+  admin=$(sed 's/.* admin=\([^ ]*\).*/\1/' <<<"$ready")
+}
+
+stop_gateway() {
+  kill -TERM "$gateway"
+  local code=0
+  wait "$gateway" || code=$?
+  gateway=
+  [ "$code" = 0 ] || { cat "$scratch/log"; fail "it ended with $code"; }
+}
+
 say "starting it from the unit's ExecStart"
 # The paths of a whole system become those of the scratch root, the ports free ones.
 configuration=$target/etc/modgate/modgate.ini
@@ -62,19 +88,7 @@ cat >"$target/var/lib/modgate/worklist/one.json" <<'STEP'
 "00400002":{"vr":"DA","Value":["20260101"]},"00400003":{"vr":"TM","Value":["080000"]},"00400009":{"vr":"SH","Value":["S1"]}}]}}]
 STEP
 read -r -a command < <(sed -n 's/^ExecStart=//p' "$unit")
-"$target${command[0]}" check --config "$configuration" >/dev/null
-"$target${command[0]}" "${command[1]}" "$target${command[2]}" 2>"$scratch/log" &
-gateway=$!
-for _ in $(seq 100); do
-  if grep -q ^ready "$scratch/log"; then break; fi
-  kill -0 "$gateway" 2>/dev/null || { cat "$scratch/log"; fail "it ended"; }
-  sleep 0.1
-done
-ready=$(grep ^ready "$scratch/log") || { cat "$scratch/log"; fail "it is not ready"; }
-echo "$ready"
-dimse=$(sed 's/.* dimse=[^ ]*:\([0-9]*\).*/\1/' <<<"$ready")
-admin=$(sed 's/.* admin=\([^ ]*\).*/\1/' <<<"$ready")
-web=$(sed 's/.* web=\([^ ]*\).*/\1/' <<<"$ready")
+start_gateway
 
 echoscu -aec MODGATE 127.0.0.1 "$dimse" || fail "no answer to C-ECHO"
 findscu -W -aec MODGATE 127.0.0.1 "$dimse" -k PatientName= -k 'ScheduledProcedureStepSequence[0].Modality=CT' 2>&1 |
@@ -84,12 +98,43 @@ curl -sS --fail-with-body --max-time 10 "http://$web/modality-scheduled-procedur
 curl -sS --fail-with-body --max-time 10 "http://$admin/healthz" | grep -qx ok || fail "it does not say that it lives"
 grep -q 'TEST^PACKAGE' "$scratch/log" && fail "a patient's name is in the log"
 
-say "stopping it"
-kill -TERM "$gateway"
-code=0
-wait "$gateway" || code=$?
-gateway=
-[ "$code" = 0 ] || { cat "$scratch/log"; fail "it ended with $code"; }
+stop_gateway
+
+say "asking a RIS: wlmscpfs in place of the embedded store"
+mkdir -p "$scratch/worklists/RIS"
+touch "$scratch/worklists/RIS/lockfile"
+cat >"$scratch/step.dump" <<'STEP'
+(0008,0050) SH [A2]
+(0010,0010) PN [TEST^RIS]
+(0010,0020) LO [P2]
+(0020,000d) UI [2.25.2]
+(0040,0100) SQ
+(fffe,e000) na
+(0008,0060) CS [CT]
+(0040,0001) AE [CT1]
+(0040,0002) DA [20260101]
+(0040,0003) TM [080000]
+(0040,0009) SH [S2]
+(fffe,e00d) na
+(fffe,e0dd) na
+STEP
+dump2dcm -q "$scratch/step.dump" "$scratch/worklists/RIS/step.wl"
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+wlmscpfs -q -s -dfr -dfp "$scratch/worklists" "$port" &
+ris=$!
+for _ in $(seq 100); do
+  if echoscu -q -aec RIS 127.0.0.1 "$port" 2>/dev/null; then break; fi
+  sleep 0.1
+done
+sed -i "/^\[backend local\]/,\$d" "$configuration"
+printf '[backend local]\nkind = scp\nae_title = RIS\nhost = 127.0.0.1\nport = %s\n' "$port" >>"$configuration"
+start_gateway
+curl -sS --fail-with-body --max-time 10 "http://$web/modality-scheduled-procedure-steps?AccessionNumber=A2" |
+  grep -q 'TEST^RIS' || fail "Search did not find the scheduled step of the RIS"
+stop_gateway
+kill "$ris"
+wait "$ris" || true
+ris=
 
 say "removing it"
 dpkg_in_target -r modgate >"$scratch/dpkg.out" 2>&1 || { cat "$scratch/dpkg.out"; fail "not removed"; }
