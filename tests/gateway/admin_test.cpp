@@ -21,9 +21,14 @@ namespace {
 struct Peer {
   std::atomic<bool> there{true};
   std::atomic<bool> busy{false};
+  std::atomic<int> asked{0};
+  void wait_for_questions(int more) const {
+    for (const int enough = asked + more; asked < enough;) std::this_thread::sleep_for(1ms);
+  }
   WatchedBackend watched(const std::string& name) {
     return {name, [this](const mapping::Context&) {
               using mapping::NetworkEvent;
+              ++asked;
               const auto gone = [](NetworkEvent event, std::string_view why) {
                 return Outcome::unreachable(Transaction::retrieve, event, why);
               };
@@ -101,6 +106,8 @@ TEST_CASE("the gateway is ready while one backend of each service answers, and s
   port.open(
       {{"dimse worklist", {"ris", "other"}}, {"web mpps", {"ris"}}, {"web worklist", {"store"}}},
       {ris.watched("ris"), other.watched("other")});
+  ris.wait_for_questions(2);
+  other.wait_for_questions(2);
   CHECK(port.ready(200) ==
         "ready\ndimse front: ready: listening on 127.0.0.1:11112\n"
         "dimse worklist: ready: ris answers; other answers\nweb mpps: ready: ris answers\n"
@@ -117,6 +124,7 @@ TEST_CASE("the gateway is ready while one backend of each service answers, and s
         std::string::npos);
   CHECK(port.get("/healthz")->status == 200);
 
+  ris.wait_for_questions(3);  // and one line all the same
   ris.there = true;
   port.ready(200);
   CHECK(port.lines.with("backend ris does not answer: cannot connect: Connection refused") == 1);
@@ -130,7 +138,7 @@ TEST_CASE("a backend of which all associations are in use is not taken for one t
   port.open({{"dimse worklist", {"ris"}}}, {ris.watched("ris")});
   port.ready(200);
   ris.busy = true;
-  std::this_thread::sleep_for(60ms);  // several questions
+  ris.wait_for_questions(3);
   CHECK(port.get("/readyz")->status == 200);
   CHECK(port.lines.with("does not answer") == 0);
 }
