@@ -280,8 +280,8 @@ bool JsonParser::escape() {
 /// \uXXXX
 bool JsonParser::code_unit(std::uint32_t& unit) {
   if (at_[1] != 'u') return broken("an escape that JSON does not know");
-  if (left() < 6) return ran_out();
-  for (int i = 2; i < 6; ++i) {
+  for (std::ptrdiff_t i = 2; i < 6; ++i) {
+    if (i == end_ - at_) return ran_out();
     const std::uint32_t digit = hex_digit(at_[i]);
     if (digit == no_digit) return broken("an escape without four hexadecimal digits");
     unit = unit << 4 | digit;
