@@ -183,7 +183,7 @@ describe('readiness', () => {
     const { gateway } = await startAll();
     await until(5000, 'ready', async () => (await ready(gateway)).status === 200);
     await until(5000, 'no association', async () =>
-      (await metrics(gateway))['modgate_backend_associations{backend="pacs"}'] === 0);
+      (await metrics(gateway))['modgate_backend_associations{backend="ris"}'] === 0);
   });
 });
 
