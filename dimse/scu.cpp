@@ -542,10 +542,6 @@ Outcome Scu::echo(const Context& context) {
 
 Scu::Presence Scu::probe(const Context& context) { return impl_->probe(c_echo(), context); }
 
-bool Scu::answers(const Context& context) {
-  return probe(context).outcome.how == Outcome::How::answered;
-}
-
 bool Scu::offers_retrieve() const { return impl_->offers_retrieve(); }
 
 std::size_t Scu::associations() const { return impl_->associations(); }

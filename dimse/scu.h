@@ -78,8 +78,6 @@ class Scu : public mapping::WorklistService, public mapping::MppsService {
   };
   /// Asks whether there is an SCP, and for what. Logs nothing and keeps no association open.
   Presence probe(const mapping::Context& context);
-  /// Whether there is an SCP at all, as probe has it.
-  bool answers(const mapping::Context& context);
 
   /// Associations that are open now, idle ones included.
   std::size_t associations() const;

@@ -98,7 +98,7 @@ mapping::Context context() {
 class Modality {
  public:
   Modality(const Modgate& modgate, int number) : number_(number), scu_(options(modgate), nullptr) {
-    need(scu_.answers(context()), "modgate does not answer");
+    need(scu_.echo(context()).good(), "modgate does not answer");
   }
   void perform() {
     const auto uid = mapping::Uid::parse(fmt::format("1.2.826.0.1.3680043.10.{}.20261120.{:06}",
