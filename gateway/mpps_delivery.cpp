@@ -28,8 +28,8 @@ constexpr milliseconds after_database_failure{1'000};
 constexpr milliseconds look_for_visitors{1'000};
 constexpr std::chrono::minutes between_forgetting{10};
 
-/// first, doubled failures - 1 times, at most max; a fifth more or less, so that many do not come
-/// at once.
+/// first, doubled once for each failure before, at most max; a fifth more or less, so that many do
+/// not come at once.
 milliseconds back_off(milliseconds first, milliseconds max, std::uint32_t failures) {
   thread_local std::minstd_rand random(std::random_device{}());
   const auto doubled = first * (std::int64_t{1} << std::min<std::uint32_t>(failures, 20));

@@ -126,7 +126,9 @@ struct QueueDepth {
 };
 
 /// Thrown by every function below when the database cannot do its work (disk full, not writable,
-/// corrupted). Nothing of the call has happened then.
+/// corrupted). Then nothing of the call is promised; it has not happened either, unless the disk
+/// failed in the very last step, after which nothing more is accepted or handed out until a
+/// restart.
 class QueueFailure : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

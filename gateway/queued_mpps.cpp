@@ -165,8 +165,11 @@ Outcome MirroredMpps::carry_out(const MppsMessage& message,
     return {.destinations = destinations(options_, message, recorded), .undecided = true};
   });
   Outcome outcome = ask_first();
+  // Where nobody knows, the others get it: a modality that repeats it is told by the first that it
+  // is there already, and never sends it again.
+  const bool happened = outcome.good() || outcome.how == Outcome::How::unknown;
   try {
-    queue_.decide(kept.id, outcome.good());
+    queue_.decide(kept.id, happened);
   } catch (const QueueFailure& failure) {
     // The next start finds it undecided, and holds it.
     log_(
@@ -175,7 +178,7 @@ Outcome MirroredMpps::carry_out(const MppsMessage& message,
                     message.transaction, kept.id, failure.what()));
     return outcome;
   }
-  if (outcome.good()) wake(options_);
+  if (happened) wake(options_);
   return outcome;
 }
 

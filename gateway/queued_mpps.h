@@ -62,8 +62,8 @@ class QueuedMpps : public mapping::MppsService {
   const mapping::Log log_;
 };
 
-/// The first receiver's answer is the answer. The others get what it has accepted; what they are to
-/// get is on the disk before it is asked, so that nothing is lost in between.
+/// The first receiver's answer is the answer. The others get what it has accepted, or may have;
+/// what they are to get is on the disk before it is asked, so that nothing is lost in between.
 class MirroredMpps : public mapping::MppsService {
  public:
   MirroredMpps(MppsQueue& queue, mapping::MppsService& first, QueuedMppsOptions options,

@@ -183,14 +183,23 @@ class SqliteMppsQueue::Impl {
   /// Throws SQLite::Exception.
   std::string prepare(Role role);
 
-  /// Runs work with others' in one transaction.
+  /// Runs work with others' in one transaction. A QueueFailure of the work itself, which comes
+  /// before it has changed anything, is its own caller's: the others' work is as good as ever.
   template <class Work>
   void run(Work work) {
+    std::exception_ptr own;
     try {
-      group_.run(work);
+      group_.run([&] {
+        try {
+          work();
+        } catch (const QueueFailure&) {
+          own = std::current_exception();
+        }
+      });
     } catch (const SQLite::Exception& error) {
       throw QueueFailure(fmt::format("{}: {}", database_.getFilename(), error.what()));
     }
+    if (own) std::rethrow_exception(own);
   }
 
   /// The same, and returns when what was promised until then is on the disk. Others go on with the
@@ -239,6 +248,7 @@ class SqliteMppsQueue::Impl {
   void place(const std::string& mpps, MessageId id, const std::string& receiver,
              Destination::How how, QueueTime now);
   bool advance(const std::string& mpps, const std::string& receiver, QueueTime now);
+  bool was_created(const std::string& mpps, const std::string& receiver);
   std::string mpps_of(MessageId id);
 
   Lock lock_;
@@ -434,15 +444,25 @@ MppsQueue::Accepted SqliteMppsQueue::Impl::accept(const MppsMessage& message, co
     int stored = goes_at_once ? state::ready : state::behind;
     if (recorded_only) stored = state::delivered;
     if (acceptance.undecided) stored = state::undecided;
+    // A second N-CREATE: the first may have reached this receiver.
+    const bool again = message.operation == Transaction::create && was_created(mpps, to.receiver);
     Use(statement("INSERT INTO deliveries(mpps, receiver, message, state, wish, attempts, "
-                  "maybe_sent, due, changed, status, reason) VALUES(?,?,?,?,?,0,0,?,?,0,'')"),
-        mpps, to.receiver, id, stored, static_cast<int>(to.how), now, now)
+                  "maybe_sent, due, changed, status, reason) VALUES(?,?,?,?,?,0,?,?,?,0,'')"),
+        mpps, to.receiver, id, stored, static_cast<int>(to.how), again, now, now)
         .changes();
     if (!acceptance.undecided && !recorded_only && !goes_at_once) {
       place(mpps, id, to.receiver, to.how, now);
     }
   }
   return {Outcome::answered(mapping::dimse_status::success), id};
+}
+
+/// Whether an N-CREATE of this step was ever for this receiver.
+bool SqliteMppsQueue::Impl::was_created(const std::string& mpps, const std::string& receiver) {
+  Use earlier(statement("SELECT 1 FROM deliveries d JOIN messages m ON m.id=d.message WHERE "
+                        "d.mpps=? AND d.receiver=? AND m.operation=0 LIMIT 1"),
+              mpps, receiver);
+  return earlier.step();
 }
 
 void SqliteMppsQueue::Impl::decide(MessageId id, bool happened) {
@@ -616,7 +636,8 @@ std::vector<QueueDepth> SqliteMppsQueue::Impl::depths() {
   return depths;
 }
 
-// from: the stored states that may be left so. True if there was one.
+// Takes a row out of one of the stored states in from; if to is behind, it is ready where nothing
+// earlier is open. True if there was such a row.
 bool SqliteMppsQueue::Impl::set_open_state(MessageId id, const std::string& receiver, int to,
                                            std::string_view from) {
   const QueueTime now = queue_now();
@@ -807,7 +828,7 @@ std::vector<QueueDepth> SqliteMppsQueue::depths() {
 bool SqliteMppsQueue::retry(MessageId id, const std::string& receiver) {
   bool found = false;
   impl_->run_synced(Haste::now, [&] {
-    return found = impl_->set_open_state(id, receiver, state::ready, "0, 2");
+    return found = impl_->set_open_state(id, receiver, state::behind, "0, 2");
   });
   return found;
 }

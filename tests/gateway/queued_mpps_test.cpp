@@ -117,6 +117,24 @@ TEST_CASE("mirrored: the first receiver's answer is the answer, the others get w
   CHECK(q.queue->step(uid(1))->attributes == created(1));
 }
 
+TEST_CASE("mirrored: what the first receiver may have done goes to the others, once") {
+  Queued q;
+  auto mpps = q.mirrored();
+  q.first.lost_answer = [](Transaction transaction, int) {
+    return std::optional(
+        Outcome::unknown(transaction, mapping::NetworkEvent::connection_lost, "closed"));
+  };
+  CHECK(mpps.create(uid(1), created(1), {}).how == Outcome::How::unknown);
+  CHECK(q.queue->list({.receiver = "pacs"}).size() == 1);
+  // The modality repeats, and hears that the step is there. Its next message finds it at the
+  // mirror.
+  q.first.lost_answer = nullptr;
+  CHECK(mpps.create(uid(1), created(1), {}).status == 0x0111);
+  CHECK(q.queue->list({.receiver = "pacs"}).size() == 1);
+  CHECK(mpps.update(uid(1), in_state("COMPLETED"), {}).good());
+  CHECK(q.queue->list({.receiver = "pacs"}).size() == 2);
+}
+
 TEST_CASE("a queue that cannot write is 0213, and in direct mode nothing is sent either") {
   Queued q;
   struct Broken : MppsQueue {

@@ -215,6 +215,35 @@ TEST_CASE("undecided: goes when the first receiver has it, and never was when it
   }
 }
 
+TEST_CASE("retry keeps the order: one behind another held one waits for it") {
+  const Directory directory;
+  auto queue = open(directory);
+  const Judge undecided = [](const RecordedStep*) {
+    return Acceptance{.destinations = {{"pacs", Destination::How::deliver}}, .undecided = true};
+  };
+  const MessageId first = accept(*queue, create_message(1), undecided);
+  const MessageId second = accept(*queue, update_message(1, described("a")), undecided);
+  queue.reset();
+  queue = open(directory);  // both are held now
+  CHECK(queue->retry(second, "pacs"));
+  CHECK_FALSE(queue->take("pacs", later()));
+  CHECK(queue->retry(first, "pacs"));
+  const auto delivery = queue->take("pacs", later());
+  REQUIRE(delivery);
+  CHECK(delivery->id == first);
+  CHECK(finish(*queue, *delivery, delivered)->id == second);
+}
+
+TEST_CASE("a second N-CREATE of a step for one receiver: an earlier one may have reached it") {
+  const Directory directory;
+  auto queue = open(directory);
+  accept(*queue, create_message(1));
+  finish(*queue, *queue->take("ris", later()), delivered);
+  accept(*queue, create_message(1), to({"ris", "pacs"}));
+  CHECK(queue->take("ris", later())->maybe_sent);
+  CHECK_FALSE(queue->take("pacs", later())->maybe_sent);
+}
+
 TEST_CASE("the judge sees the step as all messages have made it, and its refusal keeps nothing") {
   const Directory directory;
   auto queue = open(directory);
@@ -367,6 +396,34 @@ TEST_CASE("a message that was damaged in its file is held, and others go on") {
   REQUIRE(entry.size() == 1);
   CHECK(entry[0].state == DeliveryState::held);
   CHECK(entry[0].reason.find("cannot be read") != std::string::npos);
+}
+
+TEST_CASE("a damaged step fails its own callers only, not those whose transaction it shares") {
+  const Directory directory;
+  auto queue = open(directory);
+  const MessageId damaged = accept(*queue, create_message(0));
+  SQLite::Database((directory.path() / "mpps-queue.sqlite").string(), SQLite::OPEN_READWRITE)
+      .exec("UPDATE messages SET attributes=x'0102' WHERE id=" + std::to_string(damaged));
+  std::atomic<int> refused{0}, accepted{0}, wrong{0};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 8; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int i = 1; i <= 50; ++i) {
+        const bool broken = thread == 0;
+        try {
+          accept(*queue,
+                 broken ? update_message(0, described("a")) : create_message(thread * 50 + i));
+          ++(broken ? wrong : accepted);
+        } catch (const QueueFailure&) {
+          ++(broken ? refused : wrong);
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  CHECK(refused == 50);
+  CHECK(accepted == 350);
 }
 
 TEST_CASE("a visitor reads while somebody writes, and waits for its turn to change something") {
