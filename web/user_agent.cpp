@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "mapping/mpps_rules.h"
@@ -96,6 +97,8 @@ class UserAgent::Impl {
   const std::uint64_t page_size_;
   const mapping::Log log_;
   OriginClient client_;
+  /// For query_then_path: the last Update for which one of the two would not do went by path.
+  std::atomic<bool> path_worked_{false};
 };
 
 Outcome UserAgent::Impl::probe(const Context& context) {
@@ -120,15 +123,19 @@ std::string UserAgent::Impl::path(const Uid& mpps) const {
 mapping::Result<OriginReply> UserAgent::Impl::post_update(const Uid& mpps,
                                                           const DataSet& modifications,
                                                           const Context& context) {
-  const std::string by_path = path(mpps) + "/update";
-  if (update_uri_ == UpdateUri::path) return client_.post(by_path, modifications, context);
-  auto reply = client_.post(path(mpps) + "?update", modifications, context);
+  const auto post_to = [&](bool by_path) {
+    return client_.post(path(mpps) + (by_path ? "/update" : "?update"), modifications, context);
+  };
   const auto unknown_there = [](const mapping::Result<OriginReply>& one) {
     return answered(one) && (one.value().status == 404 || one.value().status == 405);
   };
-  if (update_uri_ == UpdateUri::query || !unknown_there(reply)) return reply;
-  auto other = client_.post(by_path, modifications, context);
-  return unknown_there(other) ? reply : other;
+  const bool path_first = update_uri_ == UpdateUri::path || path_worked_;
+  auto reply = post_to(path_first);
+  if (update_uri_ != UpdateUri::query_then_path || !unknown_there(reply)) return reply;
+  auto other = post_to(!path_first);
+  if (unknown_there(other)) return reply;
+  if (answered(other) && other.value().status / 100 == 2) path_worked_ = !path_first;
+  return other;
 }
 
 /// Without patient data: UIDs of steps, like those of studies, stay out of the log too.

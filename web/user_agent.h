@@ -21,9 +21,11 @@ namespace web {
 
 /// Where an Update is posted to. Supplement 246 says both (rule J1).
 enum class UpdateUri : std::uint8_t {
-  query,            ///< …/{uid}?update, as 15.5.1
-  path,             ///< …/{uid}/update, as B.38
-  query_then_path,  ///< the first, and where that is answered 404 or 405, the second
+  query,  ///< …/{uid}?update, as 15.5.1
+  path,   ///< …/{uid}/update, as B.38
+  /// The first, and where that is answered 404 or 405, the second; which of them did is
+  /// remembered, and asked first.
+  query_then_path,
 };
 
 struct UserAgentOptions {

@@ -212,6 +212,28 @@ TEST_CASE("query-then-path asks at /update where ?update is unknown, and only th
   }
 }
 
+TEST_CASE("query-then-path asks first what worked, and the other again where it no longer does") {
+  const std::string by_query = "POST " + target + "?update";
+  const std::string by_path = "POST " + target + "/update";
+  Stage stage(
+      {answer(405), answer(200), answer(200), answer(404), answer(404), answer(404), answer(200),
+       answer(200)},
+      [](UserAgentOptions& options) { options.update_uri = web::UpdateUri::query_then_path; });
+  const auto update = [&] {
+    return stage.agent->update(uid, data_set(completed), patient()).status;
+  };
+  CHECK(update() == status::success);
+  CHECK(update() == status::success);
+  CHECK(update() == status::no_such_sop_instance);  // by neither: says nothing of the URI
+  CHECK(update() == status::success);
+  CHECK(update() == status::success);
+  CHECK(stage.targets() == std::vector{by_query, by_path,  // found out
+                                       by_path,            // known
+                                       by_path, by_query,  // a step that is not there
+                                       by_path, by_query,  // the server is another one by now
+                                       by_query});
+}
+
 TEST_CASE("An HTTP status of an Update is the DIMSE status that 3b gives") {
   struct Row {
     int http;
