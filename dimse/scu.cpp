@@ -206,6 +206,7 @@ bool Scu::Impl::may_repeat(const Attempt& attempt) const {
   if (event_of(attempt.end) != NetworkEvent::connection_lost) return false;
   const bool harmless =
       attempt.transaction == Transaction::search || attempt.transaction == Transaction::retrieve;
+  if (harmless && attempt.context.cancelled()) return false;  // nobody waits for it any more
   return harmless || !attempt.left;
 }
 

@@ -654,6 +654,33 @@ TEST_CASE("Lost on a reused association: a search is repeated once, a create nev
   CHECK(creates == 1);
 }
 
+TEST_CASE("Lost on a reused association, what nobody waits for any more is not asked again") {
+  std::atomic<int> connections{0};
+  Token token;
+  RawScp scp([&](RawPeer& peer, int) {
+    ++connections;
+    accept(peer);
+    auto request = peer.receive_message();
+    if (!request) return;
+    peer.send(message(1, success(*request)));
+    if (!peer.receive_message()) return;
+    token.fired = true;
+    peer.receive_pdu();  // the C-CANCEL of a search, the A-ABORT of an N-GET; then closes
+  });
+  dimse::Scu scu(options_for(scp.port()), {});
+  auto with = context();
+  with.cancellation = &token;
+  std::vector<std::string> found;
+  DataSet attributes;
+  CHECK(scu.echo(context()).good());
+  CHECK(search(scu, found, with).status == status::cancel);
+  CHECK(connections == 1);
+  token.fired = false;
+  CHECK(scu.echo(context()).good());
+  CHECK(scu.retrieve(uid("1.2.3"), {}, attributes, with).how == Outcome::How::unknown);
+  CHECK(connections == 2);
+}
+
 TEST_CASE("Callers wait their turn for an association, and leave at their deadline") {
   Front front;
   std::mutex order_mutex;
