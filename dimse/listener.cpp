@@ -14,6 +14,7 @@
 #include <exception>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 namespace dimse {
 namespace {
@@ -124,9 +125,13 @@ bool Listener::accept_one() {
       ::accept4(listening_.get(), reinterpret_cast<sockaddr*>(&address), &size, SOCK_CLOEXEC));
   if (!accepted) {
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return true;
-    log_(mapping::LogLevel::error, "dimse: cannot accept: " + system_message());
+    const auto why = system_message();
+    if (!std::exchange(starved_, true)) {  // once, not at each of twenty tries a second
+      log_(mapping::LogLevel::error, "dimse: cannot accept: " + why);
+    }
     return false;
   }
+  starved_ = false;
   auto text = to_text(address);
   std::unique_lock lock(mutex_);
   // Threads of evicted connections end as soon as they run: they are waited for. Closing the

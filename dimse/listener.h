@@ -76,6 +76,7 @@ class Listener {
   Descriptor stop_;  ///< an eventfd, readable once stopped
   Descriptor wake_;  ///< an eventfd: a thread has finished
   std::thread accepting_;
+  bool starved_ = false;  ///< the last accept found no descriptor; of the accepting thread
 
   std::mutex mutex_;
   std::condition_variable finished_one_;

@@ -314,9 +314,10 @@ Outcome Scu::Impl::search_once(Attempt& attempt, const mapping::Search& search,
     }
     auto match = response.data_set.empty() ? no_identifier() : read(attempt, response);
     if (!match) {
-      ++dropped;
-      log_(mapping::LogLevel::warn,
-           fmt::format("tx={} match left out: {}", context.transaction, match.fault().what));
+      if (++dropped == 1) {  // of thousands one is told; the outcome has their number
+        log_(mapping::LogLevel::warn,
+             fmt::format("tx={} match left out: {}", context.transaction, match.fault().what));
+      }
     } else {
       ++delivered;
       const bool all_keys = *response.command.status == status::pending;

@@ -1,5 +1,7 @@
 #include "dimse/listener.h"
 
+#include <sys/resource.h>
+
 #include <atomic>
 
 #include "loopback.h"
@@ -111,6 +113,32 @@ TEST_CASE("What serving throws ends its connection and no other") {
   CHECK(served == 3);
   CHECK(lines.hold("boom"));
   CHECK(lines.hold("unknown exception"));
+}
+
+TEST_CASE("Without descriptors newcomers wait, which is told once, and are served when there are") {
+  Lines lines;
+  Listener listener(
+      {"127.0.0.1", 0, 10}, [](const Connection&) {}, lines.log());
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(listener.start().value());
+  RawPeer peer(dimse::Descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit few{std::min<rlim_t>(64, before.rlim_max), before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  std::vector<dimse::Descriptor> all;
+  do all.emplace_back(::dup(peer.descriptor()));
+  while (all.back());
+  CHECK(::connect(peer.descriptor(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  pollfd ready{peer.descriptor(), POLLIN, 0};
+  CHECK(::poll(&ready, 1, 300) == 0);  // not served, and tried for again and again
+  all.clear();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(peer.closed());
+  CHECK(lines.hold("cannot accept"));
+  CHECK(lines.count() == 1);
 }
 
 TEST_CASE("An address that cannot be had is a fault that names it") {

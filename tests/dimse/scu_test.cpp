@@ -422,11 +422,13 @@ TEST_CASE("Matches that cannot be read are left out and counted; none readable i
     }
     peer.send(release_rp);
   });
-  dimse::Scu scu(options_for(scp.port()), {});
+  Lines lines;
+  dimse::Scu scu(options_for(scp.port()), lines.log());
   std::vector<std::string> found;
   auto outcome = search(scu, found);
   CHECK(outcome.status == status::success);
   CHECK(outcome.dropped_matches == 2);
+  CHECK(lines.count() == 1);  // for a worklist of thousands too
   CHECK(found == std::vector<std::string>{"A1"});
   one_good = false;
   outcome = search(scu, found);
