@@ -522,10 +522,10 @@ describe('the disk', () => {
   }
 
   test('state_dir that is missing, or a file', async () => {
-    assert.match(await refusesToStart(house.newPath()), /state_dir must be a directory that this user may write to/);
+    assert.match(await refusesToStart(house.newPath()), /expected state_dir to be a directory that this user may write/);
     const file = house.newPath();
     fs.writeFileSync(file, '');
-    assert.match(await refusesToStart(file), /state_dir must be a directory that this user may write to/);
+    assert.match(await refusesToStart(file), /expected state_dir to be a directory that this user may write/);
   });
 
   // root writes anywhere, unless this is taken from it
@@ -534,7 +534,7 @@ describe('the disk', () => {
     const directory = house.newPath();
     fs.mkdirSync(directory);
     fs.chmodSync(directory, 0o555);
-    assert.match(await refusesToStart(directory, unprivileged), /Permission denied.*state_dir must be a directory that this user may write to/);
+    assert.match(await refusesToStart(directory, unprivileged), /Permission denied.*expected state_dir to be a directory that this user may write/);
   });
   test('a queue file that is read-only', async () => {
     const file = await leftBehind('read-only file');
@@ -545,7 +545,7 @@ describe('the disk', () => {
   test('a second gateway on the same state_dir; the first goes on', async () => {
     const pacs = await startMppsScp(house);
     const gateway = await startQueue('first of two', { pacs: scp(pacs) });
-    assert.match(await refusesToStart(gateway.stateDirectory), /another modgate uses this state_dir: each needs one of its own/);
+    assert.match(await refusesToStart(gateway.stateDirectory), /is in use by another modgate: expected a state_dir of its own for each/);
     await accepts(gateway, nCreate(newUid(), begun()));
     await emptied(gateway);
     assert.equal(pacs.register.steps.size, 1);

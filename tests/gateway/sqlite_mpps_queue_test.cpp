@@ -491,7 +491,9 @@ TEST_CASE("a second gateway is refused, and so are other files and damaged ones"
     const auto queue = open(directory);
     const auto second = SqliteMppsQueue::open(directory.path(), Role::gateway);
     REQUIRE_FALSE(second);
-    CHECK(second.fault().what.find("another modgate uses this state_dir") != std::string::npos);
+    CHECK(
+        second.fault().what.find("is in use by another modgate: expected a state_dir of its own") !=
+        std::string::npos);
   }
   SECTION("nothing there, for a visitor") {
     CHECK_FALSE(SqliteMppsQueue::open(directory.path(), Role::visitor));
@@ -500,7 +502,8 @@ TEST_CASE("a second gateway is refused, and so are other files and damaged ones"
   SECTION("not a directory") {
     const auto none = SqliteMppsQueue::open(directory.path() / "missing", Role::gateway);
     REQUIRE_FALSE(none);
-    CHECK(none.fault().what.find("state_dir must be a directory") != std::string::npos);
+    CHECK(none.fault().what.find("expected state_dir to be a directory that this user may write") !=
+          std::string::npos);
   }
   SECTION("not a database") {
     std::ofstream(file) << std::string(8192, 'x');

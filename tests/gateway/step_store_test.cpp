@@ -433,6 +433,12 @@ TEST_CASE(
     CHECK(refused() ==
           (directories.state / "performed_steps.lock").string() +
               ": is in use by another modgate: expected a state_dir of its own for each");
+    for (const auto& file : std::filesystem::directory_iterator(directories.state)) {
+      INFO(file.path());  // patient data: for nobody else's eyes
+      CHECK((file.status().permissions() &
+             (std::filesystem::perms::group_all | std::filesystem::perms::others_all)) ==
+            std::filesystem::perms::none);
+    }
   }
   CHECK(refused() == "opened");
   {

@@ -1,0 +1,481 @@
+// One MPPS and receiver, one chain.
+#include "gateway/queue_tables.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "gateway/sqlite_file.h"
+#include "mapping/mpps_rules.h"
+
+namespace gateway {
+namespace {
+
+using mapping::DataSet;
+using mapping::Outcome;
+using mapping::Transaction;
+using mapping::Uid;
+
+/// As stored. Up to undecided a row is open. waiting is ready or behind.
+namespace state {
+constexpr int ready = 0;  ///< first open one of its chain; goes when due
+constexpr int delivering = 1;
+constexpr int held = 2;
+constexpr int behind = 3;  ///< an earlier one of its chain is open
+constexpr int withheld = 4;
+constexpr int undecided = 5;
+constexpr int delivered = 6;
+constexpr int discarded = 7;
+}  // namespace state
+
+QueueTime time_of(const SQLite::Column& column) {
+  return QueueTime(std::chrono::milliseconds(column.getInt64()));
+}
+DeliveryState shown(int stored) {
+  switch (stored) {
+    case state::ready:
+    case state::behind:
+      return DeliveryState::waiting;
+    case state::delivering:
+      return DeliveryState::delivering;
+    case state::held:
+      return DeliveryState::held;
+    case state::withheld:
+      return DeliveryState::withheld;
+    case state::undecided:
+      return DeliveryState::undecided;
+    case state::delivered:
+      return DeliveryState::delivered;
+    default:
+      return DeliveryState::discarded;
+  }
+}
+
+/// The stored states that are shown as this one, for SQL.
+std::string stored_as(std::optional<DeliveryState> filter) {
+  std::string list;
+  for (int stored = state::ready; stored <= state::discarded; ++stored) {
+    const bool wanted = filter ? shown(stored) == *filter : stored <= state::undecided;
+    if (wanted) list += fmt::format("{}{}", list.empty() ? "" : ",", stored);
+  }
+  return list;
+}
+
+Transaction operation_of(int stored) {
+  return stored == 0 ? Transaction::create : Transaction::update;
+}
+
+/// Nothing if it cannot be read.
+std::optional<MppsMessage> message_of(int operation, const std::string& mpps,
+                                      std::string attributes, std::string caller,
+                                      std::string transaction) {
+  auto uid = Uid::parse(mpps);
+  auto data_set = DataSet::from_bytes(std::move(attributes));
+  if (!uid || !data_set) return std::nullopt;
+  return MppsMessage{operation_of(operation), std::move(*uid), std::move(data_set).value(),
+                     std::move(caller), std::move(transaction)};
+}
+
+}  // namespace
+
+// The indices hold what is open only, so that what was delivered long ago costs nothing. SQLite
+// takes one only where a query repeats its condition; where a query is after one MPPS, "+state"
+// keeps it from taking one that leads through the whole backlog.
+const char* QueueTables::schema() {
+  return R"(
+  CREATE TABLE messages(
+    id INTEGER PRIMARY KEY, operation INTEGER, mpps TEXT, attributes BLOB, caller TEXT,
+    tx TEXT, accepted INTEGER);
+  CREATE TABLE deliveries(
+    mpps TEXT, receiver TEXT, message INTEGER, state INTEGER, wish INTEGER, attempts INTEGER,
+    maybe_sent INTEGER, due INTEGER, changed INTEGER, status INTEGER, reason TEXT,
+    PRIMARY KEY(mpps, receiver, message)) WITHOUT ROWID;
+  CREATE INDEX ready_deliveries ON deliveries(receiver, due) WHERE state = 0;
+  CREATE INDEX held_deliveries ON deliveries(receiver) WHERE state = 2;
+  CREATE INDEX open_deliveries ON deliveries(receiver, message) WHERE state <= 5;
+)";
+}
+
+SQLite::Statement& QueueTables::statement(const char* sql) {
+  for (auto& [text, prepared] : statements_) {
+    if (text == sql) return prepared;
+  }
+  statements_.emplace_back(std::piecewise_construct, std::forward_as_tuple(sql),
+                           std::forward_as_tuple(database_, sql));
+  return statements_.back().second;
+}
+
+void QueueTables::take_back() {
+  // Where the file was saved from damage, messages may be gone that others wait behind.
+  Use(statement(
+          "DELETE FROM deliveries WHERE state<=5 AND NOT EXISTS (SELECT 1 FROM messages WHERE "
+          "id=message)"))
+      .changes();
+  Use(statement("UPDATE deliveries AS d SET state=2, reason=? WHERE state=3 AND state<=5 AND NOT "
+                "EXISTS (SELECT 1 FROM deliveries e WHERE e.mpps=d.mpps AND e.receiver=d.receiver "
+                "AND e.message<d.message AND +e.state<=5)"),
+      std::string("an earlier message of this step was lost with a damaged file: see what the step "
+                  "is at the receiver"))
+      .changes();
+  // What a gateway that is gone had on its way may have arrived, and what the machine has lost of
+  // its last moments may have been on its way. What was recorded in the future tells that the clock
+  // has been set back: its due time says nothing.
+  Use(statement("UPDATE deliveries SET state=0, maybe_sent=1, due=CASE WHEN changed>?1 THEN ?1 "
+                "ELSE due END WHERE state IN (0, 1) AND state<=5"),
+      queue_now())
+      .changes();
+  Use(statement("UPDATE deliveries SET state=2, reason=? WHERE state=5 AND state<=5"),
+      std::string("modgate stopped before the first receiver answered: retry if it has the step as "
+                  "this message makes it, discard if it has not"))
+      .changes();
+}
+
+std::string QueueTables::mpps_of(MessageId id) {
+  Use find(statement("SELECT mpps FROM messages WHERE id=?"), id);
+  return find.step() ? find[0].getString() : std::string();
+}
+
+// Makes the first open one of a chain ready, unless something keeps it. True if it did.
+bool QueueTables::advance(const std::string& mpps, const std::string& receiver, QueueTime now) {
+  MessageId first = 0;
+  {
+    Use head(statement("SELECT message, state FROM deliveries WHERE mpps=? AND receiver=? AND "
+                       "+state<=5 ORDER BY message LIMIT 1"),
+             mpps, receiver);
+    if (!head.step() || head[1].getInt() != state::behind) return false;
+    first = head[0].getInt64();
+  }
+  Use(statement("UPDATE deliveries SET state=0, due=?, changed=? WHERE mpps=? AND receiver=? AND "
+                "message=?"),
+      now, now, mpps, receiver, first)
+      .changes();
+  return true;
+}
+
+// Puts a row that is new, or was undecided, where it belongs in its chain.
+void QueueTables::place(const std::string& mpps, MessageId id, const std::string& receiver,
+                        Destination::How how, QueueTime now) {
+  const auto set_state = [&](int to) {
+    Use(statement("UPDATE deliveries SET state=?, changed=? WHERE mpps=? AND receiver=? AND "
+                  "message=?"),
+        to, now, mpps, receiver, id)
+        .changes();
+  };
+  const auto set_withheld = [&](int to) {
+    Use(statement("UPDATE deliveries SET state=?, changed=? WHERE mpps=? AND receiver=? AND "
+                  "+state=4 AND message<?"),
+        to, now, mpps, receiver, id)
+        .changes();
+  };
+  switch (how) {
+    case Destination::How::deliver:
+      set_state(state::behind);
+      set_withheld(state::behind);
+      advance(mpps, receiver, now);
+      return;
+    case Destination::How::withhold:
+      set_state(state::withheld);
+      return;
+    case Destination::How::drop_withheld:
+      set_state(state::discarded);
+      set_withheld(state::discarded);
+      return;
+  }
+}
+
+MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge& judge) {
+  const std::string& mpps = message.mpps.text();
+  const auto recorded = step(mpps);
+  Acceptance acceptance = judge(recorded ? &*recorded : nullptr);
+  if (acceptance.refusal) return {std::move(*acceptance.refusal), 0};
+  const QueueTime now = queue_now();
+  Use(statement("INSERT INTO messages(operation, mpps, attributes, caller, tx, accepted) "
+                "VALUES(?,?,?,?,?,?)"),
+      message.operation == Transaction::create ? 0 : 1, mpps, message.attributes, message.caller,
+      message.transaction, now)
+      .changes();
+  const MessageId id = database_.getLastInsertRowid();
+  // A message that nobody gets is remembered nevertheless: it has changed the step.
+  const Destination nobody;
+  const bool recorded_only = acceptance.destinations.empty();
+  if (recorded_only) acceptance.destinations.push_back(nobody);
+  for (const Destination& to : acceptance.destinations) {
+    const bool first = [&] {
+      Use open(statement("SELECT 1 FROM deliveries WHERE mpps=? AND receiver=? AND +state<=5"),
+               mpps, to.receiver);
+      return !open.step();
+    }();
+    const bool goes_at_once = first && to.how == Destination::How::deliver;
+    int stored = goes_at_once ? state::ready : state::behind;
+    if (recorded_only) stored = state::delivered;
+    if (acceptance.undecided) stored = state::undecided;
+    // A second N-CREATE: the first may have reached this receiver.
+    const bool again = message.operation == Transaction::create && was_created(mpps, to.receiver);
+    Use(statement("INSERT INTO deliveries(mpps, receiver, message, state, wish, attempts, "
+                  "maybe_sent, due, changed, status, reason) VALUES(?,?,?,?,?,0,?,?,?,0,'')"),
+        mpps, to.receiver, id, stored, static_cast<int>(to.how), again, now, now)
+        .changes();
+    if (!acceptance.undecided && !recorded_only && !goes_at_once) {
+      place(mpps, id, to.receiver, to.how, now);
+    }
+  }
+  return {Outcome::answered(mapping::dimse_status::success), id};
+}
+
+/// Whether an N-CREATE of this step was ever for this receiver.
+bool QueueTables::was_created(const std::string& mpps, const std::string& receiver) {
+  Use earlier(statement("SELECT 1 FROM deliveries d JOIN messages m ON m.id=d.message WHERE "
+                        "d.mpps=? AND d.receiver=? AND m.operation=0 LIMIT 1"),
+              mpps, receiver);
+  return earlier.step();
+}
+
+void QueueTables::decide(MessageId id, bool happened) {
+  const std::string mpps = mpps_of(id);
+  const QueueTime now = queue_now();
+  std::vector<std::pair<std::string, Destination::How>> undecided;
+  {
+    Use rows(statement("SELECT receiver, wish FROM deliveries WHERE mpps=? AND message=? AND "
+                       "+state=5"),
+             mpps, id);
+    while (rows.step()) {
+      undecided.emplace_back(rows[0].getString(), static_cast<Destination::How>(rows[1].getInt()));
+    }
+  }
+  if (undecided.empty()) return;
+  if (!happened) {
+    Use(statement("DELETE FROM deliveries WHERE mpps=? AND message=?"), mpps, id).changes();
+    Use(statement("DELETE FROM messages WHERE id=?"), id).changes();
+  }
+  for (const auto& [receiver, how] : undecided) {
+    if (happened && receiver.empty()) {
+      Use(statement("UPDATE deliveries SET state=6 WHERE mpps=? AND receiver='' AND message=?"),
+          mpps, id)
+          .changes();
+    } else if (happened) {
+      place(mpps, id, receiver, how, now);
+    } else {
+      advance(mpps, receiver, now);
+    }
+  }
+}
+
+std::optional<Delivery> QueueTables::take(const std::string& receiver, QueueTime now) {
+  for (;;) {
+    std::string mpps;
+    MessageId id = 0;
+    std::optional<Delivery> delivery;
+    {
+      Use next(statement("SELECT d.message, d.attempts, d.maybe_sent, m.operation, m.mpps, "
+                         "m.attributes, m.caller, m.tx, m.accepted FROM deliveries d "
+                         "JOIN messages m ON m.id=d.message "
+                         "WHERE d.receiver=? AND d.state=0 AND d.state<=5 AND d.due<=? "
+                         "ORDER BY d.due LIMIT 1"),
+               receiver, now);
+      if (!next.step()) return std::nullopt;
+      id = next[0].getInt64();
+      mpps = next[4].getString();
+      auto message = message_of(next[3].getInt(), mpps, bytes_of(next[5]), next[6].getString(),
+                                next[7].getString());
+      if (message) {
+        delivery = Delivery{.id = id,
+                            .receiver = receiver,
+                            .message = std::move(*message),
+                            .attempts = next[1].getUInt(),
+                            .maybe_sent = next[2].getInt() != 0,
+                            .accepted = time_of(next[8])};
+      }
+    }
+    if (!delivery) {  // damaged in a way that SQLite does not see: no reason to stop the others
+      Use(statement("UPDATE deliveries SET state=2, reason='the message cannot be read: it was "
+                    "damaged on the disk', changed=? WHERE mpps=? AND receiver=? AND message=?"),
+          now, mpps, receiver, id)
+          .changes();
+      continue;
+    }
+    Use(statement("UPDATE deliveries SET state=1, changed=? WHERE mpps=? AND receiver=? AND "
+                  "message=?"),
+        now, mpps, receiver, id)
+        .changes();
+    return delivery;
+  }
+}
+
+// True if the next of the chain is ready now.
+bool QueueTables::finish(const Delivery& delivery, const Attempt& attempt, QueueTime now) {
+  const auto to = attempt.result == Attempt::Result::delivered ? state::delivered
+                  : attempt.result == Attempt::Result::held    ? state::held
+                                                               : state::ready;
+  const std::string& mpps = delivery.message.mpps.text();
+  Use(statement("UPDATE deliveries SET state=?, attempts=attempts+1, maybe_sent=?, due=?, "
+                "changed=?, status=?, reason=? WHERE mpps=? AND receiver=? AND message=? AND "
+                "state=1"),
+      to, attempt.maybe_sent, attempt.due, now, static_cast<int>(attempt.status), attempt.reason,
+      mpps, delivery.receiver, delivery.id)
+      .changes();
+  return to == state::delivered && advance(mpps, delivery.receiver, now);
+}
+
+std::optional<RecordedStep> QueueTables::step(const std::string& mpps) {
+  std::optional<RecordedStep> step;
+  Use rows(statement("SELECT operation, attributes FROM messages WHERE id IN (SELECT message FROM "
+                     "deliveries WHERE mpps=? AND state<>5) ORDER BY id"),
+           mpps);
+  while (rows.step()) {
+    auto attributes = DataSet::from_bytes(bytes_of(rows[1]));
+    if (!attributes) throw QueueFailure("a message cannot be read");
+    if (!step) step.emplace();
+    if (operation_of(rows[0].getInt()) == Transaction::create) {
+      step->created = true;
+      step->attributes = std::move(attributes).value();
+    } else {
+      step->attributes = mapping::apply_modifications(step->attributes, attributes.value());
+    }
+  }
+  return step;
+}
+
+namespace {
+
+constexpr const char* entry_columns =
+    "SELECT d.message, d.receiver, m.operation, m.mpps, m.caller, m.tx, d.state, d.attempts, "
+    "m.accepted, d.due, d.changed, d.status, d.reason FROM deliveries d "
+    "JOIN messages m ON m.id=d.message WHERE d.receiver<>'' AND (?1='' OR d.receiver=?1) ";
+
+std::vector<QueueEntry> entries_of(Use& rows) {
+  std::vector<QueueEntry> entries;
+  while (rows.step()) {
+    entries.push_back({.id = rows[0].getInt64(),
+                       .receiver = rows[1].getString(),
+                       .operation = operation_of(rows[2].getInt()),
+                       .mpps = rows[3].getString(),
+                       .caller = rows[4].getString(),
+                       .transaction = rows[5].getString(),
+                       .state = shown(rows[6].getInt()),
+                       .attempts = rows[7].getUInt(),
+                       .accepted = time_of(rows[8]),
+                       .due = time_of(rows[9]),
+                       .changed = time_of(rows[10]),
+                       .status = static_cast<std::uint16_t>(rows[11].getInt()),
+                       .reason = rows[12].getString()});
+  }
+  return entries;
+}
+
+}  // namespace
+
+std::vector<QueueEntry> QueueTables::list(const QueueFilter& filter) {
+  SQLite::Statement query(database_, fmt::format("{} AND d.state IN ({}) AND m.accepted<?2 "
+                                                 "ORDER BY d.message, d.receiver LIMIT ?3",
+                                                 entry_columns, stored_as(filter.state)));
+  Use rows(query, filter.receiver, filter.accepted_before, static_cast<std::int64_t>(filter.limit));
+  return entries_of(rows);
+}
+
+std::vector<QueueEntry> QueueTables::entries(MessageId id, const std::string& receiver) {
+  const std::string mpps = mpps_of(id);
+  SQLite::Statement query(
+      database_,
+      fmt::format("{} AND d.mpps=?2 AND d.message=?3 ORDER BY d.receiver", entry_columns));
+  Use rows(query, receiver, mpps, id);
+  return entries_of(rows);
+}
+
+std::vector<QueueDepth> QueueTables::depths() {
+  std::vector<QueueDepth> depths;
+  Use rows(
+      statement("SELECT receiver, open, (SELECT COUNT(*) FROM deliveries h WHERE "
+                "h.receiver=o.receiver AND h.state=2), (SELECT accepted FROM messages WHERE "
+                "id=oldest) FROM (SELECT receiver, COUNT(*) AS open, MIN(message) AS oldest "
+                "FROM deliveries WHERE state<=5 AND receiver<>'' GROUP BY receiver) o"));
+  while (rows.step()) {
+    depths.push_back({.receiver = rows[0].getString(),
+                      .open = static_cast<std::size_t>(rows[1].getInt64()),
+                      .held = static_cast<std::size_t>(rows[2].getInt64()),
+                      .oldest = time_of(rows[3])});
+  }
+  return depths;
+}
+
+// Takes a row out of one of the stored states in from; if to is behind, it is ready where nothing
+// earlier is open. True if there was such a row.
+bool QueueTables::set_open_state(MessageId id, const std::string& receiver, int to,
+                                 std::string_view from) {
+  const QueueTime now = queue_now();
+  SQLite::Statement update(
+      database_, fmt::format("UPDATE deliveries SET state=?, due=?, changed=? WHERE mpps=(SELECT "
+                             "mpps FROM messages WHERE id=?4) AND receiver=? AND message=?4 AND "
+                             "state IN ({})",
+                             from));
+  const bool found = Use(update, to, now, now, id, receiver).changes() > 0;
+  if (found) advance(mpps_of(id), receiver, now);
+  return found;
+}
+
+// Goes through the messages from the oldest on, some at a call: those that are still open must not
+// keep it from what comes after them.
+std::size_t QueueTables::forget(QueueTime accepted_before) {
+  constexpr std::size_t at_a_call = 1000;
+  std::set<std::string> steps;
+  std::size_t seen = 0;
+  bool old = false;
+  {
+    Use rows(statement("SELECT id, accepted, mpps FROM messages WHERE id>? ORDER BY id LIMIT ?"),
+             forget_after_, static_cast<std::int64_t>(at_a_call));
+    for (; rows.step(); ++seen) {
+      forget_after_ = rows[0].getInt64();
+      old = time_of(rows[1]) < accepted_before;
+      if (old) steps.insert(rows[2].getString());
+    }
+  }
+  if (seen < at_a_call || !old) forget_after_ = 0;
+  std::size_t forgotten = 0;
+  for (const std::string& mpps : steps) {
+    {
+      Use kept(statement("SELECT 1 FROM deliveries d JOIN messages m ON m.id=d.message WHERE "
+                         "d.mpps=? AND (d.state<=5 OR m.accepted>=?) LIMIT 1"),
+               mpps, accepted_before);
+      if (kept.step()) continue;
+    }
+    forgotten += static_cast<std::size_t>(
+        Use(statement("DELETE FROM messages WHERE id IN (SELECT message FROM deliveries WHERE "
+                      "mpps=?)"),
+            mpps)
+            .changes());
+    Use(statement("DELETE FROM deliveries WHERE mpps=?"), mpps).changes();
+  }
+  return forgotten;
+}
+
+bool QueueTables::retry(MessageId id, const std::string& receiver) {
+  return set_open_state(id, receiver, state::behind, "0, 2");
+}
+
+bool QueueTables::discard(MessageId id, const std::string& receiver) {
+  return set_open_state(id, receiver, state::discarded, "0, 2, 3, 4");
+}
+
+std::optional<QueueTime> QueueTables::next_due(const std::string& receiver) {
+  Use first(
+      statement("SELECT due FROM deliveries WHERE receiver=? AND state=0 ORDER BY due LIMIT 1"),
+      receiver);
+  if (!first.step()) return std::nullopt;
+  return time_of(first[0]);
+}
+
+void QueueTables::make_due(const std::string& receiver, QueueTime now) {
+  Use(statement("UPDATE deliveries SET due=? WHERE receiver=? AND state=0 AND due>?"), now,
+      receiver, now)
+      .changes();
+}
+
+std::optional<MppsMessage> QueueTables::message(MessageId id) {
+  Use row(statement("SELECT operation, mpps, attributes, caller, tx FROM messages WHERE id=?"), id);
+  if (!row.step()) return std::nullopt;
+  auto message = message_of(row[0].getInt(), row[1].getString(), bytes_of(row[2]),
+                            row[3].getString(), row[4].getString());
+  if (!message) throw QueueFailure("the message cannot be read: it was damaged on the disk");
+  return message;
+}
+
+}  // namespace gateway

@@ -1,0 +1,66 @@
+// The rows of the durable queue, and what becomes of them: two tables, messages as they were
+// accepted, and for each receiver what has become of them. Of one MPPS and one receiver, the
+// messages in the order of their ids are a chain; only its first open one can be ready. Knows no
+// threads, no transactions and no disk.
+#pragma once
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "gateway/mpps_queue.h"
+
+namespace gateway {
+
+/// As MppsQueue has it, function by function. Each is called inside a transaction, one at a time.
+/// Throws SQLite::Exception; QueueFailure, before anything was changed, where a message cannot be
+/// read.
+class QueueTables {
+ public:
+  static const char* schema();
+
+  /// database outlives this.
+  explicit QueueTables(SQLite::Database& database) : database_(database) {}
+
+  /// At the start of a gateway: takes back what one that is gone had on its way, and holds what
+  /// nobody can know.
+  void take_back();
+
+  MppsQueue::Accepted accept(const MppsMessage& message, const Judge& judge);
+  void decide(MessageId id, bool happened);
+  std::optional<Delivery> take(const std::string& receiver, QueueTime now);
+  /// True if the next of its chain is ready now.
+  bool finish(const Delivery& delivery, const Attempt& attempt, QueueTime now);
+  std::optional<QueueTime> next_due(const std::string& receiver);
+  void make_due(const std::string& receiver, QueueTime now);
+
+  std::optional<RecordedStep> step(const std::string& mpps);
+  std::optional<MppsMessage> message(MessageId id);
+  std::vector<QueueEntry> list(const QueueFilter& filter);
+  std::vector<QueueEntry> entries(MessageId id, const std::string& receiver);
+  std::vector<QueueDepth> depths();
+  bool retry(MessageId id, const std::string& receiver);
+  bool discard(MessageId id, const std::string& receiver);
+  std::size_t forget(QueueTime accepted_before);
+
+ private:
+  /// Prepared when first used.
+  SQLite::Statement& statement(const char* sql);
+  void place(const std::string& mpps, MessageId id, const std::string& receiver,
+             Destination::How how, QueueTime now);
+  bool advance(const std::string& mpps, const std::string& receiver, QueueTime now);
+  bool was_created(const std::string& mpps, const std::string& receiver);
+  bool set_open_state(MessageId id, const std::string& receiver, int to, std::string_view from);
+  std::string mpps_of(MessageId id);
+
+  SQLite::Database& database_;
+  std::list<std::pair<const char*, SQLite::Statement>> statements_;
+  MessageId forget_after_ = 0;  ///< where forget() goes on
+};
+
+}  // namespace gateway

@@ -1,0 +1,92 @@
+// What the files that this program keeps in state_dir have in common: one process has them, nobody
+// else may read them, they say whose they are, and what is damaged is refused and left as it is.
+#pragma once
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "mapping/data_set.h"
+
+namespace gateway {
+
+/// Held as long as this process runs; the kernel lets go of it however that ends.
+class StateLock {
+ public:
+  StateLock() = default;
+  StateLock(StateLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  ~StateLock();
+  StateLock& operator=(StateLock&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+  }
+
+  /// What is wrong with the file, or nothing.
+  std::string take(const std::filesystem::path& file);
+
+ private:
+  int descriptor_ = -1;
+};
+
+/// Makes the file where there is none, for this user's eyes only, as those beside it will be.
+void make_private_file(const std::filesystem::path& file);
+
+/// Whose a file is, and what is in it.
+struct SqliteKind {
+  const char* name;    ///< for people: "queue"
+  int application_id;  ///< PRAGMA application_id
+  int version;         ///< PRAGMA user_version
+  const char* schema;
+};
+/// What is wrong, or nothing; creates the schema in an empty file where that is wanted. Throws
+/// SQLite::Exception.
+std::string check_kind(SQLite::Database& database, const SqliteKind& kind, bool create);
+/// Reads the whole file; throws SQLite::Exception with SQLITE_CORRUPT if it is damaged.
+void check_damage(SQLite::Database& database);
+bool is_damage(const SQLite::Exception& error);
+
+/// BEGIN, work, COMMIT; undoes all and throws on if any of them throws.
+void in_transaction(SQLite::Database& database, const char* begin,
+                    const std::function<void()>& work);
+
+std::string bytes_of(const SQLite::Column& column);
+
+/// A prepared statement in use: bound anew, and reset whatever happens, so that no read stays open.
+/// Values outlive it.
+class Use {
+ public:
+  template <class... Values>
+  explicit Use(SQLite::Statement& statement, const Values&... values) : statement_(statement) {
+    int index = 0;
+    (bind(++index, values), ...);
+  }
+  ~Use() { statement_.tryReset(); }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+  bool step() { return statement_.executeStep(); }
+  /// Carries out a statement without rows; returns how many were changed.
+  int changes() { return statement_.exec(); }
+  SQLite::Column operator[](int column) { return statement_.getColumn(column); }
+
+ private:
+  using Time = std::chrono::sys_time<std::chrono::milliseconds>;
+  void bind(int index, const std::string& text) { statement_.bindNoCopy(index, text); }
+  void bind(int index, const mapping::DataSet& data_set) {
+    statement_.bindNoCopy(index, data_set.bytes().data(),
+                          static_cast<int>(data_set.bytes().size()));
+  }
+  void bind(int index, std::int64_t value) { statement_.bind(index, value); }
+  void bind(int index, int value) { statement_.bind(index, value); }
+  void bind(int index, bool value) { statement_.bind(index, value ? 1 : 0); }
+  void bind(int index, Time time) { statement_.bind(index, time.time_since_epoch().count()); }
+
+  SQLite::Statement& statement_;
+};
+
+}  // namespace gateway
