@@ -7,17 +7,16 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tests/web/web_support.h"
-#include "web/origin_server.h"
+#include "tests/web/origin_server_support.h"
 
 using web::Authentication;
 using web_test::ask;
 using web_test::get;
 using web_test::Response;
+using web_test::Site;
+using web_test::sps;
 
 namespace {
-
-const std::string sps = "/modality-scheduled-procedure-steps";
 
 /// A file that goes with the test.
 class File {
@@ -124,68 +123,46 @@ TEST_CASE("Files that hold something else are faults with file and line, and not
 TEST_CASE("Without credentials there is 401 with a challenge, and no service is asked") {
   const File users("anna:" + bcrypt("secret \xC3\xA4:x") + "\n");
   const File tokens("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b ct1\n");
-  web_test::MemoryWorklist worklist;
-  worklist.matches.push_back(web_test::scheduled_step(1));
-  web_test::Lines lines;
   web::OriginServerOptions options;
-  options.bind = "127.0.0.1";
-  options.port = 0;
   options.authentication = {users.path, tokens.path};
   options.cors_allowed_origins = {"https://app.example"};
-  web::OriginServer server(
-      options,
-      [&](const mapping::Caller&) {
-        return mapping::Services{&worklist, nullptr};
-      },
-      lines.log());
-  const auto port = server.start();
-  REQUIRE(port.ok());
+  Site site(options);
+  site.add_steps(1);
   const std::string with = "Authorization: ";
   for (const std::string& headers :
        {std::string(), with + "Basic " + anna_wrong + "\r\n", with + "Bearer x\r\n",
         with + "Basic " + anna + "\r\n" + with + "Bearer secret\r\n"}) {
     CAPTURE(headers);
-    const Response refused =
-        ask(port.value(), get(sps, headers + "Origin: https://app.example\r\n"));
+    const Response refused = ask(site.port, get(sps, headers + "Origin: https://app.example\r\n"));
     CHECK(refused.status == 401);
     CHECK(refused.header("content-type") == "application/problem+json");
     CHECK(refused.all("www-authenticate").size() == 2);
     CHECK(refused.header("access-control-allow-origin") == "https://app.example");
-    CHECK(worklist.handed_on() == 0);
+    CHECK(site.worklist.handed_on() == 0);
   }
-  CHECK(ask(port.value(), get("/elsewhere")).status == 401);
-  CHECK(ask(port.value(), "OPTIONS / HTTP/1.1\r\nHost: h\r\n\r\n").status == 401);
-  CHECK(ask(port.value(), "OPTIONS " + sps +
-                              " HTTP/1.1\r\nHost: h\r\nOrigin: https://app.example\r\n"
-                              "Access-Control-Request-Method: GET\r\n\r\n")
+  CHECK(ask(site.port, get("/elsewhere")).status == 401);
+  CHECK(ask(site.port, "OPTIONS / HTTP/1.1\r\nHost: h\r\n\r\n").status == 401);
+  CHECK(ask(site.port, "OPTIONS " + sps +
+                           " HTTP/1.1\r\nHost: h\r\nOrigin: https://app.example\r\n"
+                           "Access-Control-Request-Method: GET\r\n\r\n")
             .status == 204);
-  CHECK(ask(port.value(), get(sps, with + "Basic " + anna + "\r\n")).status == 200);
-  CHECK(worklist.last_context().caller.name == "anna");
-  CHECK(ask(port.value(), get(sps, with + "Bearer secret\r\n")).status == 200);
-  CHECK(worklist.last_context().caller.name == "ct1");
-  CHECK_FALSE(lines.hold("secret"));
+  CHECK(ask(site.port, get(sps, with + "Basic " + anna + "\r\n")).status == 200);
+  CHECK(site.worklist.last_context().caller.name == "anna");
+  CHECK(ask(site.port, get(sps, with + "Bearer secret\r\n")).status == 200);
+  CHECK(site.worklist.last_context().caller.name == "ct1");
+  CHECK_FALSE(site.lines.hold("secret"));
 }
 
 TEST_CASE("A user who may only read is 403 for Create and Update, whatever he sends") {
   const File users("anna:" + bcrypt("secret \xC3\xA4:x") + "\n");
   const File tokens("2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b ct1\n");
-  web_test::MemoryWorklist worklist;
-  worklist.matches.push_back(web_test::scheduled_step(1));
-  web_test::MemoryMpps steps;
-  steps.store("1.2.3", web_test::data_set(R"({"00400252":{"vr":"CS","Value":["IN PROGRESS"]}})"));
   web::OriginServerOptions options;
-  options.bind = "127.0.0.1";
-  options.port = 0;
   options.authentication = {users.path, tokens.path, {"anna"}};
-  web::OriginServer server(
-      options,
-      [&](const mapping::Caller&) {
-        return mapping::Services{&worklist, &steps};
-      },
-      web_test::silent());
-  const auto port = server.start();
-  REQUIRE(port.ok());
-  const std::string target = "/modality-performed-procedure-steps/1.2.3";
+  Site site(options);
+  site.add_steps(1);
+  site.steps.store("1.2.3",
+                   web_test::data_set(R"({"00400252":{"vr":"CS","Value":["IN PROGRESS"]}})"));
+  const std::string target = web_test::mpps + "/1.2.3";
   const std::string body = R"({"00400254":{"vr":"LO","Value":["Head"]}})";
   const std::string reader = "Authorization: Basic " + anna + "\r\n";
   const std::string writer = "Authorization: Bearer secret\r\n";
@@ -197,23 +174,23 @@ TEST_CASE("A user who may only read is 403 for Create and Update, whatever he se
         web_test::post(target + "9", body, json, reader), web_test::post(target, "{", json, reader),
         web_test::post(target, body, "text/plain", reader)}) {
     CAPTURE(request);
-    const Response refused = ask(port.value(), request);
+    const Response refused = ask(site.port, request);
     CHECK(refused.status == 403);
     CHECK(refused.header("content-type") == "application/problem+json");
     CHECK(refused.body.find("search and retrieve") != std::string::npos);
     CHECK(refused.header("www-authenticate") == "-");
   }
-  CHECK(ask(port.value(), get(sps, reader)).status == 200);
-  CHECK(ask(port.value(), get(target, reader)).status == 200);
-  CHECK(ask(port.value(), get(target, reader)).body.find("Head") == std::string::npos);
+  CHECK(ask(site.port, get(sps, reader)).status == 200);
+  CHECK(ask(site.port, get(target, reader)).status == 200);
+  CHECK(ask(site.port, get(target, reader)).body.find("Head") == std::string::npos);
   const std::string describe = "OPTIONS / HTTP/1.1\r\nHost: h\r\n";
-  const std::string for_reader = ask(port.value(), describe + reader + "\r\n").body;
+  const std::string for_reader = ask(site.port, describe + reader + "\r\n").body;
   CHECK(for_reader.find("status=\"400 401 403 ") != std::string::npos);
   CHECK(for_reader.find("\"GET\"") != std::string::npos);
   CHECK(for_reader.find("\"POST\"") == std::string::npos);
-  CHECK(ask(port.value(), describe + writer + "\r\n").body.find("\"POST\"") != std::string::npos);
-  CHECK(ask(port.value(), web_test::post(target + "?update", body, json, writer)).status == 200);
-  CHECK(ask(port.value(), web_test::post(target + "9", body, json, writer)).status == 201);
+  CHECK(ask(site.port, describe + writer + "\r\n").body.find("\"POST\"") != std::string::npos);
+  CHECK(ask(site.port, web_test::post(target + "?update", body, json, writer)).status == 200);
+  CHECK(ask(site.port, web_test::post(target + "9", body, json, writer)).status == 201);
 }
 
 TEST_CASE("A name that nobody has cannot be that of a user who may only read") {
@@ -231,18 +208,7 @@ TEST_CASE("A name that nobody has cannot be that of a user who may only read") {
 }
 
 TEST_CASE("The services get the bearer token that came with a request, to hand it on") {
-  web_test::MemoryWorklist worklist;
-  web::OriginServerOptions options;
-  options.bind = "127.0.0.1";
-  options.port = 0;
-  web::OriginServer server(
-      options,
-      [&](const mapping::Caller&) {
-        return mapping::Services{&worklist, nullptr};
-      },
-      web_test::silent());
-  const auto port = server.start();
-  REQUIRE(port.ok());
+  Site site;
   struct Row {
     std::string header;
     std::string token;
@@ -251,7 +217,7 @@ TEST_CASE("The services get the bearer token that came with a request, to hand i
        {Row{"Authorization: Bearer a.b.c\r\n", "a.b.c"}, Row{"Authorization: bearer  x\r\n", "x"},
         Row{"Authorization: Basic " + anna + "\r\n", ""}, Row{"", ""}}) {
     CAPTURE(row.header);
-    CHECK(ask(port.value(), get(sps, row.header)).status == 204);
-    CHECK(worklist.last_context().caller.bearer_token == row.token);
+    CHECK(ask(site.port, get(sps, row.header)).status == 204);
+    CHECK(site.worklist.last_context().caller.bearer_token == row.token);
   }
 }

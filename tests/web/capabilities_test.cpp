@@ -10,48 +10,22 @@
 #include <map>
 #include <set>
 
-#include "tests/web/web_support.h"
-#include "web/origin_server.h"
+#include "tests/web/origin_server_support.h"
 
 using tinyxml2::XMLElement;
 using web_test::ask;
+using web_test::mpps;
 using web_test::Response;
+using web_test::sps;
 
 namespace {
 
-const std::string sps = "/modality-scheduled-procedure-steps";
-const std::string mpps = "/modality-performed-procedure-steps";
-
-struct Site {
-  explicit Site(web::OriginServerOptions options = {})
-      : server(
-            [&] {
-              options.bind = "127.0.0.1";
-              options.port = 0;
-              options.workers = 2;
-              return options;
-            }(),
-            [this](const mapping::Caller&) {
-              return mapping::Services{offer_worklist ? &worklist : nullptr,
-                                       offer_mpps ? &steps : nullptr};
-            },
-            web_test::silent()) {
-    const auto started = server.start();
-    REQUIRE(started.ok());
-    port = started.value();
-  }
-
+struct Site : web_test::Site {
+  using web_test::Site::Site;
   Response options(const std::string& target, const std::string& headers = "") {
     return ask(port, fmt::format("OPTIONS {} HTTP/1.1\r\nHost: gateway.example:8081\r\n{}\r\n",
                                  target, headers));
   }
-
-  bool offer_worklist = true;
-  bool offer_mpps = true;
-  web_test::MemoryWorklist worklist;
-  web_test::MemoryMpps steps;
-  web::OriginServer server;
-  std::uint16_t port = 0;
 };
 
 /// What the schema of WADL lets stand where, in its order, and the attributes.

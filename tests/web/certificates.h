@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -13,25 +12,6 @@
 #include "web/tls.h"
 
 namespace web_test {
-
-struct Run {
-  int code = -1;
-  std::string output;  ///< both streams
-};
-
-inline Run run(const std::string& command) {
-  cross_the_wire();
-  Run result;
-  std::FILE* pipe = ::popen(("{ " + command + " ; } 2>&1").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  char buffer[4096];
-  while (const std::size_t got = std::fread(buffer, 1, sizeof buffer, pipe)) {
-    result.output.append(buffer, got);
-  }
-  result.code = ::pclose(pipe);
-  cross_the_wire();
-  return result;
-}
 
 /// Two CAs, and certificates of the first for localhost: a good with an RSA key, one with a key on
 /// an elliptic curve, an expired one, and another host's.

@@ -5,60 +5,36 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
-#include <cstdio>
 
-#include "tests/web/web_support.h"
+#include "tests/web/origin_server_support.h"
 #include "web/gzip.h"
 #include "web/media_type.h"
-#include "web/origin_server.h"
 
 using web_test::ask;
 using web_test::Client;
 using web_test::get;
+using web_test::gzip;
 using web_test::post;
 using web_test::Response;
+using web_test::sps;
 
 namespace {
 
-const std::string sps = "/modality-scheduled-procedure-steps";
 const std::string target = "/modality-performed-procedure-steps/1.2.3";
 const std::string step = R"({"00400252":{"vr":"CS","Value":["IN PROGRESS"]}})";
 constexpr std::size_t max_body = 100'000;
 
-struct Site {
+/// Takes small bodies only.
+struct Site : web_test::Site {
   explicit Site(int matches = 20)
-      : server(
-            [] {
-              web::OriginServerOptions options;
-              options.bind = "127.0.0.1";
-              options.port = 0;
-              options.workers = 2;
-              options.max_body_bytes = max_body;
-              return options;
-            }(),
-            [this](const mapping::Caller&) {
-              return mapping::Services{&worklist, &steps};
-            },
-            web_test::silent()) {
-    for (int i = 0; i < matches; ++i) worklist.matches.push_back(web_test::scheduled_step(i));
-    const auto started = server.start();
-    REQUIRE(started.ok());
-    port = started.value();
+      : web_test::Site([] {
+          web::OriginServerOptions options;
+          options.max_body_bytes = max_body;
+          return options;
+        }()) {
+    add_steps(matches);
   }
-
-  web_test::MemoryWorklist worklist;
-  web_test::MemoryMpps steps;
-  web::OriginServer server;
-  std::uint16_t port = 0;
 };
-
-std::string gzip(std::string_view plain) {
-  web::Deflater deflater;
-  std::string coded;
-  deflater.add(plain, coded);
-  deflater.finish(coded);
-  return coded;
-}
 
 std::string gunzip(std::string_view coded) {
   web::Inflater inflater(1u << 30);
@@ -157,20 +133,15 @@ TEST_CASE("Every form of result and the capabilities are compressed, with their 
 
 TEST_CASE("curl, which nobody here wrote, unpacks an answer of many slabs") {
   Site site(30'000);
-  const auto size_of = [&](const std::string& arguments) {
-    const std::string command = fmt::format("curl -sS -m 30 {} http://127.0.0.1:{}{} | sha256sum",
-                                            arguments, site.port, sps);
-    std::FILE* pipe = ::popen(command.c_str(), "r");
-    REQUIRE(pipe != nullptr);
-    char line[256] = {};
-    CHECK(std::fgets(line, sizeof line, pipe) != nullptr);
-    ::pclose(pipe);
-    return std::string(line);
+  const auto sum_of = [&](const std::string& arguments) {
+    return web_test::run(fmt::format("curl -sS -m 30 {} http://127.0.0.1:{}{} | sha256sum",
+                                     arguments, site.port, sps))
+        .output;
   };
-  const std::string plain = size_of("");
+  const std::string plain = sum_of("");
   CHECK(plain.size() > 64);
-  CHECK(plain != size_of("-H 'Accept-Encoding: gzip'"));  // what is on the wire differs
-  CHECK(plain == size_of("--compressed"));
+  CHECK(plain != sum_of("-H 'Accept-Encoding: gzip'"));  // what is on the wire differs
+  CHECK(plain == sum_of("--compressed"));
 }
 
 TEST_CASE("A body is drained piece by piece, and nothing of it is left") {

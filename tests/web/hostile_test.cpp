@@ -4,19 +4,18 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/web/web_support.h"
-#include "web/gzip.h"
-#include "web/origin_server.h"
+#include "tests/web/origin_server_support.h"
 
 using web_test::ask;
 using web_test::Client;
 using web_test::get;
+using web_test::gzip;
 using web_test::post;
 using web_test::Response;
+using web_test::sps;
 
 namespace {
 
-const std::string sps = "/modality-scheduled-procedure-steps";
 const std::string step = "/modality-performed-procedure-steps/1.2.3";
 const std::string good_body = R"({"00400252":{"vr":"CS","Value":["IN PROGRESS"]}})";
 
@@ -128,14 +127,6 @@ std::vector<Attack> cut_off() {
   };
 }
 
-std::string gzip(std::string_view plain) {
-  web::Deflater deflater;
-  std::string coded;
-  deflater.add(plain, coded);
-  deflater.finish(coded);
-  return coded;
-}
-
 /// Bodies that are larger, or other, than they look.
 std::vector<Attack> disguised() {
   const auto coded = [](std::string_view body, const std::string& coding = "gzip") {
@@ -243,22 +234,11 @@ std::vector<Attack> malformed() {
 }  // namespace
 
 TEST_CASE("After each of more than a hundred hostile requests a good one is served") {
-  web_test::MemoryWorklist worklist;
-  worklist.matches.push_back(web_test::scheduled_step(1));
-  web_test::MemoryMpps steps;
   web::OriginServerOptions options;
-  options.bind = "127.0.0.1";
-  options.port = 0;
   options.workers = 2;
-  web::OriginServer server(
-      options,
-      [&](const mapping::Caller&) {
-        return mapping::Services{&worklist, &steps};
-      },
-      web_test::silent());
-  const auto started = server.start();
-  REQUIRE(started.ok());
-  const std::uint16_t port = started.value();
+  web_test::Site site(options);
+  site.add_steps(1);
+  const std::uint16_t port = site.port;
   std::size_t count = 0;
   for (const auto& attacks :
        {smuggling(), oversized(), malformed(), cut_off(), disguised(), injected()}) {

@@ -9,8 +9,7 @@
 #include <memory>
 
 #include "tests/web/certificates.h"
-#include "tests/web/web_support.h"
-#include "web/origin_server.h"
+#include "tests/web/origin_server_support.h"
 #include "web/user_agent.h"
 
 using namespace std::chrono_literals;
@@ -18,10 +17,10 @@ using web_test::ask;
 using web_test::certificates;
 using web_test::Client;
 using web_test::get;
+using web_test::sps;
 
 namespace {
 
-const std::string sps = "/modality-scheduled-procedure-steps";
 constexpr int of_each_kind = 100;
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 constexpr std::size_t most_kilobytes = 1u << 20;  // their own memory comes on top
@@ -31,34 +30,18 @@ constexpr std::size_t most_kilobytes = 32u << 10;
 /// Long beside what the good requests take, short beside the patience of the test.
 constexpr auto deadline = 4s;
 
-struct Site {
-  explicit Site(web::TlsFiles tls)
-      : server(
-            [&] {
-              web::OriginServerOptions options;
-              options.bind = "127.0.0.1";
-              options.port = 0;
-              options.workers = 2;
-              options.max_connections_per_address = 0;
-              options.head_timeout = options.body_timeout = deadline;
-              options.tls = std::move(tls);
-              return options;
-            }(),
-            [this](const mapping::Caller&) {
-              return mapping::Services{&worklist, &steps};
-            },
-            lines.log()) {
-    worklist.matches.push_back(web_test::scheduled_step(1));
-    const auto started = server.start();
-    REQUIRE(started.ok());
-    port = started.value();
+struct Site : web_test::Site {
+  explicit Site(web::TlsFiles files)
+      : web_test::Site([&] {
+          web::OriginServerOptions options;
+          options.workers = 2;
+          options.max_connections_per_address = 0;
+          options.head_timeout = options.body_timeout = deadline;
+          options.tls = std::move(files);
+          return options;
+        }()) {
+    add_steps(1);
   }
-
-  web_test::MemoryWorklist worklist;
-  web_test::MemoryMpps steps;
-  web_test::Lines lines;
-  web::OriginServer server;
-  std::uint16_t port = 0;
 };
 
 /// Sends its bytes one by one, the last of them over and over.

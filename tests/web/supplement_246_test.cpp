@@ -7,8 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include "mapping/tags.h"
-#include "tests/web/web_support.h"
-#include "web/origin_server.h"
+#include "tests/web/origin_server_support.h"
 
 using web_test::ask;
 using web_test::get;
@@ -21,30 +20,13 @@ const std::string sps = base + "/modality-scheduled-procedure-steps";
 const std::string mpps_uid = "1.2.250.1.59.40211.12345678.678910.20200102.101010.2";
 const std::string mpps = base + "/modality-performed-procedure-steps/" + mpps_uid;
 
-struct Radiology {
+struct Radiology : web_test::Site {
   Radiology()
-      : server(
-            options(),
-            [this](const mapping::Caller&) {
-              return mapping::Services{&worklist, &steps};
-            },
-            web_test::silent()) {
-    const auto started = server.start();
-    REQUIRE(started.ok());
-    port = started.value();
-  }
-  static web::OriginServerOptions options() {
-    web::OriginServerOptions options;
-    options.bind = "127.0.0.1";
-    options.port = 0;
-    options.base_path = base;
-    options.workers = 2;
-    return options;
-  }
-  web_test::MemoryWorklist worklist;
-  web_test::MemoryMpps steps;
-  web::OriginServer server;
-  std::uint16_t port = 0;
+      : Site([] {
+          web::OriginServerOptions options;
+          options.base_path = base;
+          return options;
+        }()) {}
 };
 
 /// B.37: without an Accept header, which Table 15.4.1-1 wants and the example has not (rule J10).

@@ -10,8 +10,7 @@
 #include <sstream>
 
 #include "tests/web/certificates.h"
-#include "tests/web/web_support.h"
-#include "web/origin_server.h"
+#include "tests/web/origin_server_support.h"
 #include "web/user_agent.h"
 
 using mapping::NetworkEvent;
@@ -21,29 +20,17 @@ using web_test::Certificates;
 using web_test::certificates;
 using web_test::Run;
 using web_test::run;
+using web_test::sps;
 
 namespace {
 
-const std::string sps = "/modality-scheduled-procedure-steps";
-
-struct Site {
+struct Site : web_test::Site {
   explicit Site(TlsFiles files, web::OriginServerOptions options = {})
-      : server(
-            [&] {
-              options.bind = "127.0.0.1";
-              options.port = 0;
-              options.workers = 2;
-              options.tls = std::move(files);
-              return options;
-            }(),
-            [this](const mapping::Caller&) {
-              return mapping::Services{&worklist, &steps};
-            },
-            lines.log()) {
-    for (int i = 0; i < 3; ++i) worklist.matches.push_back(web_test::scheduled_step(i));
-    const auto started = server.start();
-    REQUIRE(started.ok());
-    port = started.value();
+      : web_test::Site([&] {
+          options.tls = std::move(files);
+          return options;
+        }()) {
+    add_steps(3);
   }
   /// A request by OpenSSL's own client.
   Run s_client(const std::string& arguments) const {
@@ -52,12 +39,6 @@ struct Site {
                     "openssl s_client -connect 127.0.0.1:{} -ign_eof -CAfile {} {}",
                     sps, port, certificates().file("ca.pem"), arguments));
   }
-
-  web_test::MemoryWorklist worklist;
-  web_test::MemoryMpps steps;
-  web_test::Lines lines;
-  web::OriginServer server;
-  std::uint16_t port = 0;
 };
 
 bool served(const Run& run) { return run.output.find("HTTP/1.1 200 OK") != std::string::npos; }

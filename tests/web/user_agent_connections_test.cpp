@@ -5,9 +5,9 @@
 #include <thread>
 
 #include "tests/web/certificates.h"
+#include "tests/web/origin_server_support.h"
 #include "tests/web/user_agent_support.h"
 #include "web/gzip.h"
-#include "web/origin_server.h"
 #include "web/user_agent.h"
 
 using namespace user_agent_test;
@@ -403,21 +403,10 @@ TEST_CASE("A redirect may be relative, and may lead to another server where that
 TEST_CASE("Our certificate is not shown to another server that a redirect leads to") {
   const auto& made = web_test::certificates();
   // It wants a certificate of the CA that ours is of.
-  web_test::MemoryWorklist worklist;
-  web_test::Lines lines;
   web::OriginServerOptions server_options;
-  server_options.bind = "127.0.0.1";
-  server_options.port = 0;
   server_options.tls = made.files("good", "ca");
-  web::OriginServer other(
-      server_options,
-      [&](const mapping::Caller&) {
-        return mapping::Services{&worklist, nullptr};
-      },
-      lines.log());
-  const auto port = other.start();
-  REQUIRE(port.ok());
-  const std::string there = fmt::format("https://127.0.0.1:{}", port.value());
+  web_test::Site other(server_options);
+  const std::string there = fmt::format("https://127.0.0.1:{}", other.port);
   Stage stage({answer(302, "", {{"Location", there + "/modality-scheduled-procedure-steps"}})},
               [&](UserAgentOptions& options) {
                 options.redirect_origins = {there};
@@ -425,7 +414,8 @@ TEST_CASE("Our certificate is not shown to another server that a redirect leads 
                 options.response_timeout = 5s;
               });
   CHECK_FALSE(search(*stage.agent).outcome.good());
-  CHECK(web_test::eventually([&] { return lines.hold("peer did not return a certificate"); }));
+  CHECK(
+      web_test::eventually([&] { return other.lines.hold("peer did not return a certificate"); }));
   // It would have been served.
   UserAgentOptions direct = quick(there);
   direct.response_timeout = 5s;

@@ -5,8 +5,8 @@
 #include <thread>
 
 #include "mapping/xml.h"
+#include "tests/web/origin_server_support.h"
 #include "tests/web/user_agent_support.h"
-#include "web/origin_server.h"
 
 using namespace user_agent_test;
 
@@ -384,32 +384,19 @@ TEST_CASE("A cancellation does not cut a Create short") {
 namespace {
 
 /// Our origin server over services in memory, and our user agent in front of it.
-struct BothEnds {
+struct BothEnds : web_test::Site {
   explicit BothEnds(const std::function<void(UserAgentOptions&)>& change = {})
-      : server(
-            options(),
-            [this](const mapping::Caller&) {
-              return mapping::Services{&worklist, &steps};
-            },
-            web_test::silent()) {
-    const auto port = server.start();
-    REQUIRE(port.ok());
-    UserAgentOptions agent_options = quick(fmt::format("http://127.0.0.1:{}/a/b/", port.value()));
+      : Site([] {
+          web::OriginServerOptions options;
+          options.base_path = "/a/b";
+          return options;
+        }()) {
+    UserAgentOptions agent_options = quick(fmt::format("http://127.0.0.1:{}/a/b/", port));
     agent_options.response_timeout = 10s;
     if (change) change(agent_options);
     agent = agent_for(agent_options);
   }
-  static web::OriginServerOptions options() {
-    web::OriginServerOptions options;
-    options.bind = "127.0.0.1";
-    options.port = 0;
-    options.base_path = "/a/b";
-    options.workers = 4;
-    return options;
-  }
-  web_test::MemoryWorklist worklist;
-  web_test::MemoryMpps steps;
-  web::OriginServer server;
+
   std::unique_ptr<UserAgent> agent;
 };
 

@@ -11,10 +11,12 @@
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <stdexcept>
 
 #include "mapping/return_keys.h"
 #include "mapping/tags.h"
+#include "web/gzip.h"
 
 namespace web_test {
 namespace {
@@ -400,6 +402,28 @@ bool Lines::hold(std::string_view text) {
   const std::lock_guard lock(mutex_);
   return std::any_of(lines_.begin(), lines_.end(),
                      [&](const std::string& line) { return line.find(text) != std::string::npos; });
+}
+
+std::string gzip(std::string_view plain) {
+  web::Deflater deflater;
+  std::string coded;
+  deflater.add(plain, coded);
+  deflater.finish(coded);
+  return coded;
+}
+
+Run run(const std::string& command) {
+  cross_the_wire();
+  Run result;
+  std::FILE* pipe = ::popen(("{ " + command + " ; } 2>&1").c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  std::array<char, 4096> buffer;
+  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
+    result.output.append(buffer.data(), got);
+  }
+  result.code = ::pclose(pipe);
+  cross_the_wire();
+  return result;
 }
 
 bool eventually(const std::function<bool()>& condition) {

@@ -195,6 +195,17 @@ class Lines {
   std::vector<std::string> lines_;
 };
 
+/// In gzip.
+std::string gzip(std::string_view plain);
+
+struct Run {
+  int code = -1;
+  std::string output;  ///< both streams
+};
+
+/// Runs a command of the shell to its end.
+Run run(const std::string& command);
+
 /// Waits until the condition holds. False if patience ended.
 bool eventually(const std::function<bool()>& condition);
 
