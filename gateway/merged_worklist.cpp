@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -116,6 +117,9 @@ class MergedSearch {
     search_.identifier = with_identifying_keys(search.identifier);
     for (std::size_t i = 0; i < sources.size(); ++i) sources_[i].service = sources[i].service;
   }
+  ~MergedSearch() { end(); }
+  MergedSearch(const MergedSearch&) = delete;
+  MergedSearch& operator=(const MergedSearch&) = delete;
 
   /// Failure, or the outcome of all that did not fail.
   Outcome run();
@@ -141,6 +145,7 @@ class MergedSearch {
   enum class End { none, unwanted, cancelled, failed };
 
   void start(Source& source);
+  void end();
   void ask(Source& source);
   bool gather(Source& source, Match&& match);
   void hand_on_all();
@@ -178,14 +183,7 @@ Outcome MergedSearch::run() {
   }
   for (Source& source : sources_) start(source);
   hand_on_all();
-  {
-    const std::lock_guard lock(mutex_);
-    stop_.request();
-  }
-  room_.notify_all();
-  for (Source& source : sources_) {
-    if (source.thread.joinable()) source.thread.join();
-  }
+  end();
   for (const Source& source : sources_) {
     if (source.exception) std::rethrow_exception(source.exception);
   }
@@ -198,6 +196,19 @@ void MergedSearch::start(Source& source) {
   } catch (const std::system_error&) {
     const std::lock_guard lock(mutex_);
     fail(source, Outcome::local(status::out_of_resources, "No thread is left to ask it"));
+  }
+}
+
+/// Stops the sources that still run, and waits for them; does nothing where none is left. Of run,
+/// and of the destructor where on_match threw.
+void MergedSearch::end() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_.request();
+  }
+  room_.notify_all();
+  for (Source& source : sources_) {
+    if (source.thread.joinable()) source.thread.join();
   }
 }
 
@@ -375,7 +386,6 @@ Outcome MergedWorklist::search(const mapping::Search& search, const mapping::OnM
                      context.transaction, sources_[i].name, failure->status,
                      outcome.good() ? "is answered without it" : "fails"));
   }
-  if (outcome.good() && outcome.failed_worklists > 0) ++partial_answers_;
   return outcome;
 }
 

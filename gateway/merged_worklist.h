@@ -1,8 +1,6 @@
 // Several worklists that are asked as one: worklist = a, b.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,8 +14,9 @@ namespace gateway {
 /// Instance UID and Scheduled Procedure Step ID) is left out; without both nothing is known to be
 /// the same. Matches with several scheduled steps are handed on step by step.
 ///
-/// A later one waits while it is some way ahead of those before it: what is in memory does not grow
-/// with the worklist. A cancellation, the deadline, a false of on_match reach all of them.
+/// A later one waits while it is some way ahead of those before it: of the worklist, only the keys
+/// of steps that were handed on stay in memory. A cancellation, the deadline, a false of on_match
+/// or an exception out of it reach all of them.
 ///
 /// If one fails, the search fails with its outcome and the others are cancelled. Where a partial
 /// answer is allowed the others are answered and the failure is logged and counted in
@@ -34,14 +33,10 @@ class MergedWorklist : public mapping::WorklistService {
   mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                           const mapping::Context& context) override;
 
-  /// Searches answered without one or more of them, since the start.
-  std::uint64_t partial_answers() const { return partial_answers_; }
-
  private:
   const std::vector<Source> sources_;
   const bool partial_allowed_;
   const mapping::Log log_;
-  std::atomic<std::uint64_t> partial_answers_{0};
 };
 
 }  // namespace gateway
