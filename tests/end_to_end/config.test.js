@@ -111,6 +111,12 @@ sink = yes
     assert.match(stdout + stderr, /\/nowhere\/modgate\.ini/);
   });
 
+  test('a directory in place of the file: exits 2 and names it', async () => {
+    const { code, stderr } = await check('/etc');
+    assert.equal(code, 2);
+    assert.equal(stderr, '/etc: cannot be read: expected an INI file\n');
+  });
+
   test('a line that is neither section, key nor comment is a fault with its line', async () => {
     const file = write(`${ini(good)}\nthis is no key\n`);
     const { code, stdout, stderr } = await check(file);
