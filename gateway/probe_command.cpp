@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dimse/library.h"
+#include "web/base_uri.h"
 
 namespace gateway {
 namespace {
@@ -198,14 +199,6 @@ constexpr auto is_it_a_server =
     "here: base_uri must be that of the DICOMweb service, with its path; there: see that it offers "
     "the worklist of Supplement 246";
 
-/// host of http[s]://host[:port][/path], checked when the configuration was read.
-std::string host_of(std::string_view uri) {
-  uri.remove_prefix(uri.find("//") + 2);
-  uri = uri.substr(0, uri.find('/'));
-  if (uri.starts_with('[')) return std::string(uri.substr(1, uri.find(']') - 1));
-  return std::string(uri.substr(0, uri.find(':')));
-}
-
 void report_search(const Outcome& outcome, Report& report) {
   if (outcome.good()) return report.good("worklist", "a search is answered");
   const std::string what =
@@ -223,19 +216,20 @@ void report_search(const Outcome& outcome, Report& report) {
 }
 
 void probe_origin_server(web::UserAgentOptions options, const Uses& uses, Report& report) {
-  if (!resolve(host_of(options.base_uri), report)) return;
+  const web::BaseUri server = web::parse_base_uri(options.base_uri).value();
+  if (!resolve(server.host, report)) return;
   options.page_size = 1;
-  const bool tls = options.base_uri.starts_with("https:");
   const std::string base_uri = options.base_uri;
   const auto agent = web::UserAgent::make(std::move(options), no_log);
   if (!agent) {
     return report.bad("options", agent.fault().what, "here: correct this section");
   }
   const Outcome outcome = agent.value()->probe(question());
-  if (report_connection(outcome, base_uri, tls, report)) return;
+  if (report_connection(outcome, base_uri, server.tls, report)) return;
   if (outcome.how != Outcome::How::answered) {
     return report.bad("OPTIONS", outcome.error_comment,
-                      tls ? is_it_a_server
+                      server.tls
+                          ? is_it_a_server
                           : "there: see that an HTTP server listens on this port; here: if it "
                             "speaks TLS, base_uri begins with https");
   }
