@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -154,7 +155,7 @@ void Metrics::write(MetricsText& text) const {
   of_searches("modgate_matches_total", "Matches of searches that were handed on.",
               &TransactionSeries::matches_);
   of_searches("modgate_dropped_matches_total",
-              "Matches left out: unreadable, or not what was searched for.",
+              "Matches left out because they could not be read or written.",
               &TransactionSeries::dropped_matches_);
   of_searches("modgate_partial_answers_total",
               "Merged searches answered although one of their worklists failed.",
@@ -174,15 +175,18 @@ std::vector<std::string> own_stat() {
   return {std::istream_iterator<std::string>(fields), {}};
 }
 
-/// When the machine was started, in seconds since 1970.
-std::optional<double> boot_time() {
-  std::ifstream file("/proc/stat");
-  std::string word;
-  double seconds = 0;
-  while (file >> word) {
-    if (word == "btime" && file >> seconds) return seconds;
-  }
-  return std::nullopt;
+/// When the machine was started, in seconds since 1970; looked for once, since a clock that is set
+/// would move it. Not out of /proc/stat, which a service may not see (ProcSubset=pid).
+double boot_time() {
+  static const double start = [] {
+    const auto seconds = [](clockid_t clock) {
+      timespec now{};
+      ::clock_gettime(clock, &now);
+      return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+    };
+    return seconds(CLOCK_REALTIME) - seconds(CLOCK_BOOTTIME);
+  }();
+  return start;
 }
 
 std::optional<std::size_t> open_descriptors() {
@@ -215,10 +219,8 @@ void write_process_metrics(MetricsText& text) {
     text.single("process_virtual_memory_bytes", "gauge", "Virtual memory, in bytes.", field(23));
     text.single("process_resident_memory_bytes", "gauge", "Resident memory, in bytes.",
                 field(24) * page);
-    if (const auto boot = boot_time()) {
-      text.single("process_start_time_seconds", "gauge", "Start, in seconds since 1970.",
-                  *boot + field(22) / ticks);
-    }
+    text.single("process_start_time_seconds", "gauge", "Start, in seconds since 1970.",
+                boot_time() + field(22) / ticks);
   }
   if (const auto count = open_descriptors()) {
     text.single("process_open_fds", "gauge", "Open descriptors.", static_cast<double>(*count));
