@@ -88,27 +88,24 @@ Key seconds(std::string name, std::string default_value, Targets&... targets) {
       [&targets...](std::uint64_t number) { ((targets = std::chrono::seconds(number)), ...); });
 }
 
-/// Words and what they stand for; a word without a meaning is of later work.
+/// Words and what they stand for.
 template <class T>
 struct Choice {
   std::string_view word;
-  std::optional<T> meaning;
+  T meaning;
 };
 template <class T>
 Key choice(std::string name, std::string default_value, std::vector<Choice<T>> choices,
            std::function<void(T)> set) {
   std::string allowed;
   for (const auto& one : choices) {
-    if (one.meaning) allowed += fmt::format("{}{}", allowed.empty() ? "" : " | ", one.word);
+    allowed += fmt::format("{}{}", allowed.empty() ? "" : " | ", one.word);
   }
   return {std::move(name), std::move(default_value), allowed,
           [=](const std::string& value) -> std::string {
             for (const auto& one : choices) {
               if (one.word != value) continue;
-              if (!one.meaning) {
-                return fmt::format("{} is not yet available, expected {}", value, allowed);
-              }
-              set(*one.meaning);
+              set(one.meaning);
               return {};
             }
             return fmt::format("expected {}", allowed);
