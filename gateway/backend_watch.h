@@ -1,6 +1,6 @@
 // Asks every backend again and again whether it is there, in the background, so that whoever wants
-// to know (readiness, metrics) never waits for a peer. One log line when one goes, one when it is
-// back.
+// to know (readiness, metrics) never waits for a peer. One log line when one goes, one when the
+// cause becomes another, one when it is back.
 #pragma once
 
 #include <chrono>
