@@ -219,6 +219,11 @@ void Admin::Impl::write_backends(MetricsText& text) const {
   for (const auto& [name, open] : sources_.associations()) {
     text.sample({{"backend", name}}, static_cast<double>(open));
   }
+  text.family("modgate_mismatched_matches_total", "counter",
+              "Matches left out by verify_matches: not what was searched for.");
+  for (const auto& [name, dropped] : sources_.mismatches()) {
+    text.sample({{"backend", name}}, static_cast<double>(dropped));
+  }
 }
 
 void Admin::Impl::write_queue(MetricsText& text) const {

@@ -35,6 +35,7 @@ struct AdminSources {
   std::vector<Router::OfferedService> services;
   std::vector<WatchedBackend> backends;  ///< a service's backend that is not here is always there
   std::function<std::map<std::string, std::size_t>()> associations;  ///< open, by backend
+  std::function<std::map<std::string, std::uint64_t>()> mismatches;  ///< Router::mismatches
   const Metrics* metrics = nullptr;
   MppsQueue* queue = nullptr;  ///< null: there is none
 };

@@ -59,7 +59,7 @@ mapping::Result<bool> Router::make_backends(const Config& config) {
     }
     if (options.verify_matches || !options.combined_date_time) {
       const VerifiedWorklist::Options verify{.combined_date_time = options.combined_date_time,
-                                             .log_dropped = options.verify_matches};
+                                             .note_dropped = options.verify_matches};
       backend.verified = std::make_unique<VerifiedWorklist>(*backend.worklist, name, verify, log_);
       backend.worklist = backend.verified.get();
     }
@@ -189,6 +189,14 @@ std::map<std::string, std::size_t> Router::associations() const {
     if (backend.associations) open[name] = backend.associations();
   }
   return open;
+}
+
+std::map<std::string, std::uint64_t> Router::mismatches() const {
+  std::map<std::string, std::uint64_t> dropped;
+  for (const auto& [name, backend] : backends_) {
+    if (backend.verified) dropped[name] = backend.verified->dropped();
+  }
+  return dropped;
 }
 
 }  // namespace gateway

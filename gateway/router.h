@@ -46,6 +46,8 @@ class Router {
   std::vector<WatchedBackend> watched() const;
   /// Open associations of each backend that has any to open, by its name.
   std::map<std::string, std::size_t> associations() const;
+  /// Matches of each backend that is checked which were not what was searched for, since the start.
+  std::map<std::string, std::uint64_t> mismatches() const;
   const Metrics& metrics() const { return metrics_; }
   /// The durable queue; null if no route needs one. Safe from any thread.
   MppsQueue* queue() const { return queue_.get(); }

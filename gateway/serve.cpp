@@ -78,6 +78,7 @@ AdminSources admin_sources(const Router& router, const std::string& ready, const
   sources.services = router.offered();
   sources.backends = router.watched();
   sources.associations = [&router] { return router.associations(); };
+  sources.mismatches = [&router] { return router.mismatches(); };
   sources.metrics = &router.metrics();
   sources.queue = router.queue();
   return sources;

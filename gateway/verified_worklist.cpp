@@ -33,9 +33,8 @@ mapping::Outcome VerifiedWorklist::search(const mapping::Search& search,
         return true;
       },
       context);
-  if (dropped > 0) {
+  if (dropped > 0 && options_.note_dropped) {
     dropped_ += dropped;
-    if (!options_.log_dropped) return outcome;
     log_(mapping::LogLevel::warn,
          fmt::format("tx={} {}: {} answers did not match the search and were dropped",
                      context.transaction, backend_, dropped));

@@ -12,7 +12,7 @@
 
 namespace gateway {
 
-/// Scheduled steps that do not match are dropped, counted and logged, without patient data. A match
+/// Scheduled steps that do not match are dropped; counted and logged, without patient data. A match
 /// with several steps in one sequence is handed on step by step, those that match.
 class VerifiedWorklist : public mapping::WorklistService {
  public:
@@ -20,7 +20,7 @@ class VerifiedWorklist : public mapping::WorklistService {
     /// False: of a period of start date and time the backend is asked for the dates only, and the
     /// times are matched here. PS3.18, 8.3.4.1.1; rules F4, A24.
     bool combined_date_time = true;
-    bool log_dropped = true;  ///< false: answers outside the period are no news
+    bool note_dropped = true;  ///< false: answers outside the period are no news
   };
   /// inner outlives this. backend: its name in the configuration.
   VerifiedWorklist(mapping::WorklistService& inner, std::string backend, Options options,
@@ -28,7 +28,7 @@ class VerifiedWorklist : public mapping::WorklistService {
   mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                           const mapping::Context& context) override;
 
-  /// Steps dropped since the start.
+  /// Steps dropped since the start, where that is news.
   std::uint64_t dropped() const { return dropped_; }
 
  private:

@@ -71,6 +71,7 @@ struct Port {
     sources.services = std::move(services);
     sources.backends = std::move(backends);
     sources.associations = [] { return std::map<std::string, std::size_t>{{"ris", 2}}; };
+    sources.mismatches = [] { return std::map<std::string, std::uint64_t>{{"ris", 7}}; };
     sources.metrics = &metrics;
     Config::Admin options;
     options.port = 0;
@@ -163,6 +164,8 @@ TEST_CASE("metrics come in Prometheus' text form, with what the fronts and backe
   CHECK(answer->body.find("modgate_front_connections{front=\"dimse\"} 3\n") != std::string::npos);
   CHECK(answer->body.find("modgate_front_refused_total{front=\"dimse\"} 5\n") != std::string::npos);
   CHECK(answer->body.find("modgate_backend_associations{backend=\"ris\"} 2\n") !=
+        std::string::npos);
+  CHECK(answer->body.find("modgate_mismatched_matches_total{backend=\"ris\"} 7\n") !=
         std::string::npos);
 }
 

@@ -74,7 +74,7 @@ TEST_CASE(
   };
   Careless backend;
   backend.answers = {step("20260705", "0900"), step("20260706", "0300"), step("20260707", "1900")};
-  VerifiedWorklist verified(backend, "ris", {.combined_date_time = false, .log_dropped = false},
+  VerifiedWorklist verified(backend, "ris", {.combined_date_time = false, .note_dropped = false},
                             [](mapping::LogLevel, std::string_view) { FAIL("nothing to log"); });
   mapping::Search search;
   search.identifier = step("20260705-20260707", "1000-1800");
@@ -85,6 +85,7 @@ TEST_CASE(
   };
   CHECK(verified.search(search, take, {}).good());
   CHECK(found == std::vector<mapping::DataSet>{step("20260706", "0300")});
+  CHECK(verified.dropped() == 0);
   const auto asked =
       *backend.asked.view().first_item(mapping::tags::ScheduledProcedureStepSequence);
   CHECK(asked.text(mapping::tags::ScheduledProcedureStepStartDate) == "20260705-20260707");
