@@ -83,9 +83,13 @@ bool respond(ScpPeer& peer, const Message& request, Transaction transaction, con
   return peer.respond(request, std::move(response), data_set);
 }
 
-/// The SOP class of the command must be the context's; some leave it out. mapping.md, 5b
+/// The SOP class of the command must be the context's; some leave it out. mapping.md, 5b. What was
+/// offered when the context was accepted may have ended since.
 std::optional<Outcome> check_class(const ScpPeer& peer, const Message& request,
                                    std::string_view sop_class) {
+  if (peer.services.mpps == nullptr) {
+    return Outcome::local(status::no_such_sop_class, "no longer offered");
+  }
   const auto* context = peer.association.context(request.context_id);
   if (sop_class.empty() || sop_class == context->abstract_syntax) return std::nullopt;
   return Outcome::local(status::no_such_sop_class, "SOP class is not the context's");

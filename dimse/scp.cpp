@@ -66,9 +66,11 @@ bool answer_c_echo(ScpPeer& peer, const Message& request) {
 /// C-FIND names its SOP class too; 0122 where it is not the context's. mapping.md, 5b
 bool answer_search(ScpPeer& peer, const Message& request) {
   const auto& sop_class = request.command.affected_sop_class;
-  if (!sop_class.empty() && sop_class != uids::modality_worklist_find) {
-    const auto outcome =
-        mapping::Outcome::local(status::sop_class_not_supported, "SOP class is not the context's");
+  const bool of_context = sop_class.empty() || sop_class == uids::modality_worklist_find;
+  if (!of_context || peer.services.worklist == nullptr) {
+    const auto outcome = mapping::Outcome::local(
+        status::sop_class_not_supported,
+        of_context ? "no longer offered" : "SOP class is not the context's");
     auto response = response_to(request.command, outcome.status);
     add_response_fields(response, mapping::Transaction::search, outcome, sop_class, {});
     return peer.respond(request, std::move(response));
@@ -103,26 +105,43 @@ bool answer(ScpPeer& peer, const Message& request) {
   return refuse(peer, request, status::unrecognized_operation);
 }
 
+/// What is known of a calling AE title. Null: it has no section of its own.
+const Modality* modality_of(const ScpOptions& options, const std::string& ae_title) {
+  for (const auto& modality : options.modalities) {
+    if (modality.ae_title == ae_title) return &modality;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 class Scp::Impl {
  public:
   Impl(ScpOptions options, mapping::Router router, mapping::Log log)
-      : options_(std::move(options)),
+      : first_options_(std::move(options)),
         router_(std::move(router)),
         log_(log ? std::move(log) : [](LogLevel, std::string_view) {}),
-        places_(options_.max_associations, options_.max_associations_per_ae),
+        places_(first_options_.max_associations, first_options_.max_associations_per_ae),
         listener_(
-            {options_.bind, options_.port, options_.max_associations + spare_connections},
+            {first_options_.bind, first_options_.port,
+             first_options_.max_associations + spare_connections},
             [this](const Connection& connection) { serve(connection); }, log_) {}
 
   mapping::Result<std::uint16_t> start() {
-    if (options_.tls.on_for_scp()) {
-      auto tls = TlsContext::for_scp(options_.tls);
-      if (!tls) return tls.fault();
-      tls_ = std::move(tls).value();
-    }
+    auto begin = prepare(first_options_);
+    if (!begin) return begin.fault();
+    begin.value()();
     return listener_.start();
+  }
+  mapping::Result<mapping::Change> prepare(ScpOptions options) {
+    auto next = std::make_shared<Serving>();
+    if (options.tls.on_for_scp()) {
+      auto tls = TlsContext::for_scp(options.tls);
+      if (!tls) return tls.fault();
+      next->tls = std::move(tls).value();
+    }
+    next->options = std::move(options);
+    return mapping::Change([this, next] { serving_.set(next); });
   }
   void stop(std::chrono::milliseconds grace) {
     stopping_ = true;
@@ -132,11 +151,14 @@ class Scp::Impl {
   std::uint64_t refused() const { return refused_; }
 
  private:
+  /// Constant; each association and each request begins with the current one.
+  struct Serving {
+    ScpOptions options;
+    std::shared_ptr<const TlsContext> tls;  ///< null: plain
+  };
   /// What is known of a caller once its request was judged.
   struct Admission {
     mapping::Caller caller;
-    const Modality* modality = nullptr;
-    mapping::Services services;
     Place place;
   };
 
@@ -144,48 +166,52 @@ class Scp::Impl {
   std::chrono::milliseconds patience() const {
     return stopping_ ? std::chrono::milliseconds(lingering_at_stop) : lingering;
   }
-  Decision decide(const AssociationRequest& request, Admission& admission) const;
-  std::optional<Decision> check_caller(const AssociationRequest& request,
-                                       Admission& admission) const;
+  Decision decide(const ScpOptions& options, const AssociationRequest& request,
+                  Admission& admission) const;
+  static std::optional<Decision> check_caller(const ScpOptions& options,
+                                              const AssociationRequest& request,
+                                              const mapping::Caller& caller);
+  std::shared_ptr<const ScpOptions> options() const {
+    auto serving = serving_.get();
+    return {serving, &serving->options};
+  }
   void log_refusal(const AcceptResult& result, const mapping::Caller& caller) const;
   Arrival serve(ScpPeer& peer, int stop_descriptor) const;
   void end(const ScpPeer& peer, Arrival how) const;
 
-  const ScpOptions options_;
+  const ScpOptions first_options_;
   const mapping::Router router_;
   const mapping::Log log_;
-  std::shared_ptr<const TlsContext> tls_;  ///< null: plain; constant once it has started
+  mapping::Current<const Serving> serving_;
   Places places_;
   std::atomic<bool> stopping_{false};
   std::atomic<std::uint64_t> refused_{0};
   Listener listener_;  // last: its threads use what stands above
 };
 
-std::optional<Decision> Scp::Impl::check_caller(const AssociationRequest& request,
-                                                Admission& admission) const {
-  if (!options_.any_called_ae_title && request.called_ae_title != options_.ae_title) {
+std::optional<Decision> Scp::Impl::check_caller(const ScpOptions& options,
+                                                const AssociationRequest& request,
+                                                const mapping::Caller& caller) {
+  if (!options.any_called_ae_title && request.called_ae_title != options.ae_title) {
     return Decision{rejection::called_ae_title, "called AE title not recognized", {}};
   }
-  bool known = false;
-  for (const auto& candidate : options_.modalities) {
-    if (candidate.ae_title != request.calling_ae_title) continue;
-    known = true;
-    if (!candidate.host.empty() && !is_address_of(candidate.host, admission.caller.address)) {
-      continue;
-    }
-    admission.modality = &candidate;
+  const Modality* const modality = modality_of(options, request.calling_ae_title);
+  if (modality == nullptr && options.known_modalities_only) {
+    return Decision{rejection::calling_ae_title, "calling AE title not recognized", {}};
+  }
+  if (modality == nullptr || modality->host.empty() ||
+      is_address_of(modality->host, caller.address)) {
     return std::nullopt;
   }
-  if (known) return Decision{rejection::calling_ae_title, "not from this AE title's host", {}};
-  if (!options_.known_modalities_only) return std::nullopt;
-  return Decision{rejection::calling_ae_title, "calling AE title not recognized", {}};
+  return Decision{rejection::calling_ae_title, "not from this AE title's host", {}};
 }
 
 /// Rules H2, H3, H10, H13.
-Decision Scp::Impl::decide(const AssociationRequest& request, Admission& admission) const {
+Decision Scp::Impl::decide(const ScpOptions& options, const AssociationRequest& request,
+                           Admission& admission) const {
   admission.caller.name = request.calling_ae_title;
-  if (auto refusal = check_caller(request, admission)) return *refusal;
-  if (options_.admits && !(request.user && options_.admits(*request.user))) {
+  if (auto refusal = check_caller(options, request, admission.caller)) return *refusal;
+  if (options.admits && !(request.user && options.admits(*request.user))) {
     return {rejection::user_identity, "user identity missing or refused", {}};
   }
   if (request.user && request.user->type == UserIdentity::Type::jwt) {
@@ -194,14 +220,14 @@ Decision Scp::Impl::decide(const AssociationRequest& request, Admission& admissi
   if (stopping_ || !admission.place.take(request.calling_ae_title)) {
     return {rejection::local_limit_exceeded, "too many associations", {}};
   }
-  admission.services = router_(admission.caller);
+  const auto services = router_(admission.caller);
   Decision decision;
-  decision.fuzzy_matching = options_.fuzzy_matching;
+  decision.fuzzy_matching = options.fuzzy_matching;
   decision.abstract_syntaxes.push_back(uids::verification);
-  if (admission.services.worklist != nullptr) {
+  if (services.worklist != nullptr) {
     decision.abstract_syntaxes.push_back(uids::modality_worklist_find);
   }
-  if (admission.services.mpps != nullptr) {
+  if (services.mpps != nullptr) {
     decision.abstract_syntaxes.push_back(uids::mpps);
     decision.abstract_syntaxes.push_back(uids::mpps_retrieve);
   }
@@ -216,8 +242,10 @@ void Scp::Impl::log_refusal(const AcceptResult& result, const mapping::Caller& c
 }
 
 void Scp::Impl::serve(const Connection& connection) {
-  const auto deadline = Transport::Clock::now() + options_.acse_timeout;
-  auto tls = tls_ ? tls_->accept(connection.descriptor) : nullptr;
+  const auto serving = serving_.get();
+  const ScpOptions& options = serving->options;
+  const auto deadline = Transport::Clock::now() + options.acse_timeout;
+  auto tls = serving->tls ? serving->tls->accept(connection.descriptor) : nullptr;
   if (tls && !tls->shake_hands(deadline, connection.stop_descriptor)) {
     // As with plain connections: a load balancer's probe is nothing to warn of.
     if (tls->has_heard()) ++refused_;
@@ -227,13 +255,12 @@ void Scp::Impl::serve(const Connection& connection) {
     return Transport(connection.descriptor).close_gracefully(patience());
   }
   Transport transport(connection.descriptor, std::move(tls));
-  transport.set_write_timeout(options_.dimse_timeout);
+  transport.set_write_timeout(options.dimse_timeout);
   if (transport.wait(deadline, connection.stop_descriptor) == Transport::Wait::beside) return;
-  Admission admission{
-      {mapping::Caller::Protocol::dimse, {}, connection.address}, nullptr, {}, Place(places_)};
-  auto accepted = accept_association(transport, options_.max_pdu_bytes, deadline,
+  Admission admission{{mapping::Caller::Protocol::dimse, {}, connection.address}, Place(places_)};
+  auto accepted = accept_association(transport, options.max_pdu_bytes, deadline,
                                      [&](const AssociationRequest& request) {
-                                       auto decision = decide(request, admission);
+                                       auto decision = decide(*this->options(), request, admission);
                                        if (!decision.rejection) connection.settle();
                                        return decision;
                                      });
@@ -244,9 +271,8 @@ void Scp::Impl::serve(const Connection& connection) {
     return transport.close_gracefully(lingering);
   }
   Association association(transport, std::move(accepted.negotiated),
-                          {options_.max_data_set_bytes, options_.dimse_timeout});
-  ScpPeer peer{association, options_, admission.modality, admission.services, admission.caller,
-               log_,        {}};
+                          {options.max_data_set_bytes, options.dimse_timeout});
+  ScpPeer peer{association, admission.caller, log_, this->options()};
   end(peer, serve(peer, connection.stop_descriptor));
   admission.place.leave();
   transport.close_gracefully(patience());
@@ -256,17 +282,21 @@ void Scp::Impl::serve(const Connection& connection) {
 Arrival Scp::Impl::serve(ScpPeer& peer, int stop_descriptor) const {
   Message request;
   Association::ReceiveOptions receive;
-  receive.once_begun = options_.dimse_timeout;
   receive.beside = stop_descriptor;
   while (!stopping_) {
-    receive.first_byte = Transport::Clock::now() + options_.idle_timeout;
+    receive.once_begun = peer.options->dimse_timeout;
+    receive.first_byte = Transport::Clock::now() + peer.options->idle_timeout;
     const auto arrival = peer.association.receive(request, receive);
     if (arrival != Arrival::message) return arrival;
     if (request.command.is_request() && request.command.field != command_field::c_cancel_rq &&
         !request.command.message_id) {
       return Arrival::protocol_error;  // nothing to answer to
     }
+    peer.options = options();
+    peer.modality = modality_of(*peer.options, peer.caller.name);
+    peer.services = router_(peer.caller);
     const bool answered = answer(peer, request);
+    peer.services = {};
     if (peer.repeated_search) return Arrival::protocol_error;
     if (!answered || peer.association.flush() != Transport::Status::ok) return Arrival::closed;
   }
@@ -305,6 +335,10 @@ Scp::Scp(ScpOptions options, mapping::Router router, mapping::Log log) {
 Scp::~Scp() { stop(0ms); }
 
 mapping::Result<std::uint16_t> Scp::start() { return impl_->start(); }
+
+mapping::Result<mapping::Change> Scp::prepare(ScpOptions options) {
+  return impl_->prepare(std::move(options));
+}
 
 void Scp::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
 

@@ -16,6 +16,7 @@
 #include "dimse/tls.h"
 #include "mapping/attribute_path.h"
 #include "mapping/character_set.h"
+#include "mapping/current.h"
 #include "mapping/log.h"
 #include "mapping/result.h"
 #include "mapping/services.h"
@@ -59,11 +60,12 @@ struct ScpOptions {
   std::size_t max_data_set_bytes = 16u << 20;  ///< of a request; more is answered by an abort
 };
 
-/// Serves until stopped. start and stop from one thread; everything else happens on its own
-/// threads, which are all gone when stop returns.
+/// Serves until stopped. start, prepare with its change, and stop from one thread; everything else
+/// happens on its own threads, which are all gone when stop returns.
 class Scp {
  public:
-  /// router: asked once for every association, after its calling AE title is known.
+  /// router: asked for every association, after its calling AE title is known, and for every
+  /// request.
   Scp(ScpOptions options, mapping::Router router, mapping::Log log);
   ~Scp();  ///< stops without grace
   Scp(const Scp&) = delete;
@@ -71,6 +73,11 @@ class Scp {
 
   /// Listens and returns the port. Fault: the address cannot be bound, TLS files not be used.
   mapping::Result<std::uint16_t> start();
+
+  /// Other options, for associations and requests that begin after the change; bind, port,
+  /// max_associations and max_associations_per_ae stay. Who has associated is not judged again.
+  /// Fault: TLS files cannot be used.
+  mapping::Result<mapping::Change> prepare(ScpOptions options);
 
   /// Stops accepting, ends idle associations, lets operations that run end until the grace is
   /// over, then cuts their connections and waits for their services to return.

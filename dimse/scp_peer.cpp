@@ -24,7 +24,7 @@ std::string to_string(const mapping::Caller& caller) {
 mapping::Result<mapping::DataSet> ScpPeer::read(const Message& request) {
   mapping::WireReadOptions read_options;
   if (modality != nullptr) read_options.assume_character_set = modality->assume_character_set;
-  read_options.max_bytes = options.max_data_set_bytes;
+  read_options.max_bytes = options->max_data_set_bytes;
   const auto* context = association.context(request.context_id);
   auto read = mapping::read_data_set(request.data_set, context->transfer_syntax, read_options);
   if (!read) return read.fault();
@@ -74,7 +74,7 @@ ScpTransaction::ScpTransaction(const ScpPeer& peer, std::string_view operation,
     : peer_(peer), operation_(operation), begun_(Transport::Clock::now()) {
   context_.caller = peer.caller;
   context_.transaction = next_transaction_id();
-  context_.deadline = begun_ + peer.options.transaction_timeout;
+  context_.deadline = begun_ + peer.options->transaction_timeout;
   context_.cancellation = cancellation;
 }
 

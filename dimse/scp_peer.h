@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,13 +16,14 @@ namespace dimse {
 
 struct ScpPeer {
   Association& association;
-  const ScpOptions& options;
-  const Modality* modality;  ///< null: no section of its own
-  mapping::Services services;
   mapping::Caller caller;
   const mapping::Log& log;
+  /// As they stood when the request that is answered had arrived.
+  std::shared_ptr<const ScpOptions> options;
+  const Modality* modality = nullptr;  ///< of options; null: no section of its own
+  mapping::Services services{};
   /// The last set that the modality used, for answers where none is configured. rule G10
-  std::optional<mapping::CharacterSet> used_by_peer;
+  std::optional<mapping::CharacterSet> used_by_peer{};
 
   /// Characters that became question marks in the responses of the transaction that runs.
   mutable std::size_t replaced = 0;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -98,14 +99,16 @@ class MppsService {
   virtual bool offers_retrieve() const { return true; }
 };
 
-/// Where a caller's transactions go. Null = not offered to this caller. Not owned: the services
-/// outlive the fronts.
+/// Where a caller's transactions go. Null = not offered to this caller.
 struct Services {
   WorklistService* worklist = nullptr;
   MppsService* mpps = nullptr;
+  /// What both are part of: they live as long as it is held. Null: they outlive the fronts.
+  std::shared_ptr<const void> owner{};
 };
 
-/// Chosen per caller by the gateway's router; fronts hold it. Safe from any thread.
+/// Chosen per caller by the gateway's router; fronts hold it, ask it for every transaction, and
+/// hold the answer until that is over. Safe from any thread.
 using Router = std::function<Services(const Caller&)>;
 
 }  // namespace mapping

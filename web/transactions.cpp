@@ -86,8 +86,8 @@ Answer Transactions::search(const Call& call) {
   auto form = negotiate(call.request, query.value().accept, query.value().charset, search_forms);
   if (auto* refused = std::get_if<Answer>(&form)) return std::move(*refused);
   const Context context = this->context(call);
-  mapping::WorklistService* worklist = router_(context.caller).worklist;
-  if (worklist == nullptr) return to_answer(501, "No worklist is offered here");
+  const mapping::Services services = router_(context.caller);
+  if (services.worklist == nullptr) return to_answer(501, "No worklist is offered here");
 
   mapping::Search search = std::move(query.value().search);
   // An SCP returns only what it is asked for. rules A13, A14
@@ -101,7 +101,7 @@ Answer Transactions::search(const Call& call) {
                    .count_cap = options_.count_cap,
                    .count_time = options_.count_cap_milliseconds},
                   context);
-  Outcome outcome = worklist->search(
+  Outcome outcome = services.worklist->search(
       search, [&page](mapping::Match&& match) { return page.take(std::move(match)); }, context);
   outcome.dropped_matches += page.unwritable();
   return search_answer(call, outcome, page);
@@ -169,14 +169,14 @@ Answer Transactions::post(const Call& call, Transaction by_path) {
 
 Answer Transactions::create_or_update(const Call& call, const Uid& mpps, Transaction transaction) {
   const Context context = this->context(call);
-  mapping::MppsService* service = router_(context.caller).mpps;
-  if (service == nullptr) return to_answer(501, "No performed procedure steps are kept here");
+  const mapping::Services services = router_(context.caller);
+  if (services.mpps == nullptr) return to_answer(501, "No performed procedure steps are kept here");
   auto body = read_request_body(call.request, mpps, options_.max_body_bytes);
   if (auto* refused = std::get_if<Answer>(&body)) return std::move(*refused);
   const DataSet& data_set = std::get<DataSet>(body);
   const bool create = transaction == Transaction::create;
-  const Outcome outcome =
-      create ? service->create(mpps, data_set, context) : service->update(mpps, data_set, context);
+  const Outcome outcome = create ? services.mpps->create(mpps, data_set, context)
+                                 : services.mpps->update(mpps, data_set, context);
   const auto http = mapping::to_http(transaction, outcome,
                                      {.gateway_status_codes = options_.gateway_status_codes});
   if (http.status / 100 != 2) return failed(transaction, outcome, http);
@@ -202,12 +202,12 @@ Answer Transactions::retrieve(const Call& call) {
   auto form = negotiate(call.request, query.value().accept, query.value().charset, retrieve_forms);
   if (auto* refused = std::get_if<Answer>(&form)) return std::move(*refused);
   const Context context = this->context(call);
-  mapping::MppsService* service = router_(context.caller).mpps;
-  if (service == nullptr) return to_answer(501, "No performed procedure steps are kept here");
+  const mapping::Services services = router_(context.caller);
+  if (services.mpps == nullptr) return to_answer(501, "No performed procedure steps are kept here");
 
   DataSet found;
   const Outcome outcome =
-      service->retrieve(*mpps, top_level(query.value().include), found, context);
+      services.mpps->retrieve(*mpps, top_level(query.value().include), found, context);
   mapping::HttpAnswerOptions options;
   options.gateway_status_codes = options_.gateway_status_codes;
   options.attribute_list = !found.empty();

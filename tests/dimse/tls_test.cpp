@@ -205,3 +205,19 @@ TEST_CASE("The profile of BCP 195: TLS 1.2 and 1.3 with its suites, nothing olde
   }
   CHECK(echo(front.port, "", "ca").good());
 }
+
+TEST_CASE("A certificate is exchanged for whoever comes; what cannot be used exchanges nothing") {
+  Front front(front_options("stranger", ""));
+  dimse::Scu before(scu_options(front.port, "", "strangers-ca"), {});
+  CHECK(before.echo(context()).good());
+  CHECK_FALSE(front.scp->prepare(front_options("nowhere", "")));
+  CHECK(echo(front.port, "", "strangers-ca").good());
+
+  auto change = front.scp->prepare(front_options("here", ""));
+  REQUIRE(change);
+  change.value()();
+  CHECK(echo(front.port, "", "ca").good());
+  CHECK(echo(front.port, "", "strangers-ca").event == NetworkEvent::tls_failed);
+  CHECK(before.echo(context()).good());  // its association goes on
+  CHECK(before.associations() == 1);
+}
