@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <thread>
 
 namespace web {
 namespace {
@@ -37,13 +38,20 @@ bool is_bcrypt(std::string_view hash) {
          (hash.starts_with("$2y$") || hash.starts_with("$2b$") || hash.starts_with("$2a$"));
 }
 
-bool verify(const std::string& password, const std::string& hash) {
+bool verify(const std::string& password, const char* hash) {
   crypt_data data{};
-  const char* result = ::crypt_r(password.c_str(), hash.c_str(), &data);
+  const char* result = ::crypt_r(password.c_str(), hash, &data);
   const bool right = result != nullptr && same(result, hash);
   OPENSSL_cleanse(&data, sizeof data);
   return right;
 }
+
+std::string digest_of(const std::string& name, const std::string& password) {
+  return sha_256(fmt::format("{}:{}", name, password));
+}
+
+/// crypt would stop there.
+bool holds_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
 
 /// Nothing if it is no base64.
 std::optional<std::string> decode_base64(std::string_view text) {
@@ -89,6 +97,27 @@ Result<bool> read_lines(std::string_view key, const std::string& file,
 }
 
 }  // namespace
+
+/// One of the turns at bcrypt; given back however that ends.
+class Authentication::Turn {
+ public:
+  /// With the owner's mutex_ held.
+  explicit Turn(Authentication& owner) : owner_(owner) { --owner_.turns_; }
+  ~Turn() {
+    {
+      const std::lock_guard lock(owner_.mutex_);
+      ++owner_.turns_;
+    }
+    owner_.turn_came_.notify_all();  // those too who wait with the password that is proven now
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Authentication& owner_;
+};
+
+Authentication::Authentication() : turns_(std::max(1u, std::thread::hardware_concurrency() / 2)) {}
 
 Result<std::unique_ptr<Authentication>> Authentication::make(const AuthenticationFiles& files) {
   std::unique_ptr<Authentication> made(new Authentication);
@@ -174,34 +203,52 @@ std::string bearer_token(const std::optional<std::string>& authorization) {
 
 std::optional<std::string> Authentication::user(const std::optional<std::string>& authorization) {
   if (!authorization) return std::nullopt;
-  const auto [scheme, rest] = split(*authorization);
-  if (scheme == "basic" && !users_.empty()) return basic(rest);
-  if (scheme == "bearer" && !tokens_.empty()) return owner_of_token(rest);
-  return std::nullopt;
+  if (auto basic = this->basic(*authorization)) {
+    const bool right = is_password(basic->name, basic->password);
+    return right ? std::optional(std::move(basic->name)) : std::nullopt;
+  }
+  const std::string token = bearer_token(authorization);
+  return token.empty() ? std::nullopt : owner_of_token(token);
 }
 
-std::optional<std::string> Authentication::basic(std::string_view credentials) {
-  const auto pair = decode_base64(credentials);
+bool Authentication::takes_long(const std::optional<std::string>& authorization) {
+  const auto basic = authorization ? this->basic(*authorization) : std::nullopt;
+  if (!basic) return false;
+  const std::string digest = digest_of(basic->name, basic->password);
+  const std::lock_guard lock(mutex_);
+  return !is_proven(basic->name, digest);
+}
+
+/// Nothing where no password could be right.
+std::optional<Authentication::Basic> Authentication::basic(std::string_view authorization) const {
+  const auto [scheme, rest] = split(authorization);
+  if (scheme != "basic" || users_.empty()) return std::nullopt;
+  const auto pair = decode_base64(rest);
   const std::size_t colon = pair ? pair->find(':') : std::string::npos;
-  if (colon == std::string::npos) return std::nullopt;
-  const std::string name = pair->substr(0, colon);
-  return is_password(name, pair->substr(colon + 1)) ? std::optional(name) : std::nullopt;
+  if (colon == std::string::npos || holds_nul(*pair)) return std::nullopt;
+  return Basic{pair->substr(0, colon), pair->substr(colon + 1)};
 }
 
 bool Authentication::is_password(const std::string& name, const std::string& password) {
-  if ((name + password).find('\0') != std::string::npos) return false;  // where crypt would stop
-  const std::string digest = sha_256(fmt::format("{}:{}", name, password));
-  {
-    const std::lock_guard lock(mutex_);
-    const auto proven = proven_.find(name);
-    if (proven != proven_.end() && same(proven->second, digest)) return true;
-  }
+  if (holds_nul(name) || holds_nul(password)) return false;
+  const std::string digest = digest_of(name, password);
   const auto found = users_.find(name);
-  const bool right = verify(password, found == users_.end() ? nobody : found->second);
-  if (!right || found == users_.end()) return false;
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  turn_came_.wait(lock, [&] { return turns_ > 0 || is_proven(name, digest); });
+  if (is_proven(name, digest)) return true;
+  const Turn turn(*this);
+  lock.unlock();
+  const bool known = found != users_.end();
+  if (!verify(password, known ? found->second.c_str() : nobody) || !known) return false;
+  lock.lock();
   proven_[name] = digest;
+  lock.unlock();
   return true;
+}
+
+bool Authentication::is_proven(const std::string& name, const std::string& digest) const {
+  const auto proven = proven_.find(name);
+  return proven != proven_.end() && same(proven->second, digest);
 }
 
 /// Every hash is looked at, whichever fits.

@@ -3,6 +3,7 @@
 // route.
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -43,8 +44,13 @@ class Authentication {
   /// The name of the user, or nothing: 401. authorization: the header's value.
   std::optional<std::string> user(const std::optional<std::string>& authorization);
 
+  /// Whether user() would take its time over this header: it holds a password that was not right
+  /// before. Never blocks.
+  bool takes_long(const std::optional<std::string>& authorization);
+
   /// Whether it is this user's password. One that was right before is not put through bcrypt again,
-  /// which takes long by design.
+  /// which takes long by design; others wait for a turn, so that callers who guess, however many,
+  /// have half of the processors and not all.
   bool is_password(const std::string& name, const std::string& password);
 
   /// Whose token it is: perhaps an empty name. Nothing: nobody's.
@@ -57,8 +63,15 @@ class Authentication {
   std::vector<std::string> challenges() const;
 
  private:
-  Authentication() = default;
-  std::optional<std::string> basic(std::string_view credentials);
+  struct Basic {
+    std::string name;
+    std::string password;
+  };
+  class Turn;
+
+  Authentication();
+  std::optional<Basic> basic(std::string_view authorization) const;
+  bool is_proven(const std::string& name, const std::string& digest) const;  // with mutex_ held
   mapping::Result<bool> read_users(const std::string& file);
   mapping::Result<bool> read_tokens(const std::string& file);
   mapping::Result<bool> take_read_only(const std::vector<std::string>& names);
@@ -70,6 +83,8 @@ class Authentication {
   std::set<std::string> read_only_;
 
   std::mutex mutex_;
+  std::condition_variable turn_came_;
+  unsigned turns_;                             ///< at bcrypt, that are free; guarded by mutex_
   std::map<std::string, std::string> proven_;  ///< digests of right credentials; guarded by mutex_
 };
 

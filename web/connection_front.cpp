@@ -56,9 +56,15 @@ class ConnectionFront::Impl {
   void close(const ConnectionPointer& connection);
   bool finished() const;
 
+  /// Of whole requests, for workers of its own.
+  struct Line {
+    std::condition_variable arrived;
+    std::deque<ConnectionPointer> queue;  // guarded by mutex_
+  };
+
   // The workers.
-  void work();
-  ConnectionPointer next_request();
+  void work(Line& line);
+  ConnectionPointer next_request(Line& line);
   void answer(const ConnectionPointer& connection);
   RawResponse run(Connection& connection, const RawRequest& request);
 
@@ -98,9 +104,9 @@ class ConnectionFront::Impl {
   std::atomic<Clock::time_point> stop_deadline_{Clock::time_point::max()};
 
   std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::deque<ConnectionPointer> queue_;  // guarded by mutex_
-  bool workers_end_ = false;             // guarded by mutex_
+  Line line_;
+  Line apart_;
+  bool workers_end_ = false;  // guarded by mutex_
 };
 
 namespace {
@@ -135,7 +141,8 @@ mapping::Result<std::uint16_t> ConnectionFront::Impl::start() {
   listening_ = true;
   gatherer_ = std::thread([this] { gather(); });
   for (std::size_t i = 0; i < std::max<std::size_t>(options_.workers, 1); ++i) {
-    workers_.emplace_back([this] { work(); });
+    workers_.emplace_back([this] { work(line_); });
+    if (options_.apart) workers_.emplace_back([this] { work(apart_); });
   }
   return port;
 }
@@ -153,7 +160,8 @@ void ConnectionFront::Impl::stop(std::chrono::milliseconds grace) {
     const std::lock_guard lock(mutex_);
     workers_end_ = true;
   }
-  arrived_.notify_all();
+  line_.arrived.notify_all();
+  apart_.arrived.notify_all();
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
 }
@@ -343,16 +351,16 @@ void ConnectionFront::Impl::close(const ConnectionPointer& connection) {
 
 // --- The workers --------------------------------------------------------------------------------
 
-void ConnectionFront::Impl::work() {
-  while (const ConnectionPointer connection = next_request()) answer(connection);
+void ConnectionFront::Impl::work(Line& line) {
+  while (const ConnectionPointer connection = next_request(line)) answer(connection);
 }
 
-ConnectionPointer ConnectionFront::Impl::next_request() {
+ConnectionPointer ConnectionFront::Impl::next_request(Line& line) {
   std::unique_lock lock(mutex_);
-  arrived_.wait(lock, [this] { return !queue_.empty() || workers_end_; });
-  if (queue_.empty()) return nullptr;
-  ConnectionPointer connection = std::move(queue_.front());
-  queue_.pop_front();
+  line.arrived.wait(lock, [&] { return !line.queue.empty() || workers_end_; });
+  if (line.queue.empty()) return nullptr;
+  ConnectionPointer connection = std::move(line.queue.front());
+  line.queue.pop_front();
   return connection;
 }
 
@@ -369,6 +377,10 @@ void ConnectionFront::Impl::answer(const ConnectionPointer& connection) {
 }
 
 RawResponse ConnectionFront::Impl::run(Connection& connection, const RawRequest& request) {
+  if (Clock::now() >= stop_deadline_.load()) {
+    connection.close = true;
+    return refusal_handler_({503, "This server is stopping"});
+  }
   ClientGone client_gone(connection.socket());
   RequestContext context;
   context.peer_address = connection.peer_address;
@@ -403,11 +415,12 @@ bool ConnectionFront::Impl::go_on(const ConnectionPointer& connection,
 void ConnectionFront::Impl::dispatch(const ConnectionPointer& connection) {
   connection->received = Clock::now();
   connection->running.store(true, std::memory_order_release);
+  Line& line = options_.apart && options_.apart(connection->reader.request()) ? apart_ : line_;
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back(connection);
+    line.queue.push_back(connection);
   }
-  arrived_.notify_one();
+  line.arrived.notify_one();
 }
 
 void ConnectionFront::Impl::refuse(Connection& connection, const Refusal& refusal) {

@@ -27,6 +27,9 @@ struct ConnectionFrontOptions {
   std::size_t max_connections = 256;            ///< in total
   std::size_t max_connections_per_address = 0;  ///< of one peer; 0 = no limit
   std::size_t workers = 16;
+  /// Requests for which it holds wait for as many workers of their own, so that they keep no others
+  /// waiting. Called by several threads; must not block. Null = there are none.
+  std::function<bool(const RawRequest&)> apart{};
   RequestLimits limits;
   std::chrono::milliseconds head_timeout{10'000};   ///< whole head, from accept or its first byte
   std::chrono::milliseconds body_timeout{30'000};   ///< whole body, from the end of the head

@@ -132,6 +132,11 @@ Result<ConnectionFrontOptions> OriginServer::Impl::front_options() const {
   front.max_connections = options_.max_connections;
   front.max_connections_per_address = options_.max_connections_per_address;
   front.workers = options_.workers;
+  if (!options_.authentication.users.empty()) {  // whoever guesses does not keep the others waiting
+    front.apart = [this](const RawRequest& request) {
+      return authentication_->takes_long(request.header("authorization"));
+    };
+  }
   front.limits.max_body_bytes = options_.max_body_bytes;
   front.head_timeout = options_.head_timeout;
   front.body_timeout = options_.body_timeout;

@@ -96,6 +96,11 @@ mapping::Result<std::uint16_t> PageServer::Impl::start() {
   front.max_connections = max_connections;
   front.max_connections_per_address = max_connections_per_address;
   front.workers = workers;
+  if (!options_.authentication.users.empty()) {  // whoever guesses does not keep the others waiting
+    front.apart = [this](const RawRequest& request) {
+      return authentication_->takes_long(request.header("authorization"));
+    };
+  }
   front.limits = limits;
   front_ = std::make_unique<ConnectionFront>(
       std::move(front),

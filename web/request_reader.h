@@ -58,6 +58,7 @@ class RequestReader {
   /// Once: the client waits for 100 Continue before it sends the body.
   bool take_expectation();
   /// Only when whole.
+  const RawRequest& request() const { return request_; }
   RawRequest take();
   /// Only when refused.
   const Refusal& refusal() const { return refusal_; }

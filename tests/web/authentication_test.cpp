@@ -2,10 +2,12 @@
 
 #include <crypt.h>
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "tests/web/origin_server_support.h"
 
@@ -35,9 +37,9 @@ class File {
   std::string path;
 };
 
-std::string bcrypt(const std::string& password) {
+std::string bcrypt(const std::string& password, unsigned long cost = 4) {
   crypt_data data{};
-  const std::string salt = ::crypt_gensalt("$2y$", 4, nullptr, 0);
+  const std::string salt = ::crypt_gensalt("$2y$", cost, nullptr, 0);
   return ::crypt_r(password.c_str(), salt.c_str(), &data);
 }
 
@@ -70,6 +72,60 @@ TEST_CASE("Basic credentials are right or nobody's (RFC 7617)") {
   CHECK_FALSE(authentication.user(std::nullopt));
   CHECK(authentication.challenges() ==
         std::vector<std::string>{R"(Basic realm="modgate", charset="UTF-8")"});
+}
+
+TEST_CASE("Many callers at a time, most of them guessing, each get their answer") {
+  const File users("anna:" + bcrypt("right") + "\nbert:" + bcrypt("other") + "\n");
+  auto made = Authentication::make({users.path, ""});
+  REQUIRE(made.ok());
+  std::vector<std::future<int>> callers;
+  for (int i = 0; i < 32; ++i) {
+    callers.push_back(std::async(std::launch::async, [&, i] {
+      const auto guess = std::to_string(i);
+      return made.value()->is_password("anna", "right") + made.value()->is_password("bert", guess) +
+             made.value()->is_password(guess, "right") + made.value()->is_password("bert", "other");
+    }));
+  }
+  for (auto& caller : callers) CHECK(caller.get() == 2);
+}
+
+TEST_CASE("It takes long over passwords that were not right before, and over nothing else") {
+  const File users("anna:" + bcrypt("secret \xC3\xA4:x") + "\n");
+  auto made = Authentication::make({users.path, ""});
+  REQUIRE(made.ok());
+  Authentication& authentication = *made.value();
+  CHECK(authentication.takes_long("Basic " + anna));
+  CHECK(authentication.user("Basic " + anna) == "anna");
+  CHECK_FALSE(authentication.takes_long("basic  " + anna));
+  for (const std::string& guess : {anna_wrong, bert_as_anna}) {
+    CHECK_FALSE(authentication.user("Basic " + guess));
+    CHECK(authentication.takes_long("Basic " + guess));
+  }
+  CHECK_FALSE(authentication.takes_long(std::nullopt));
+  for (const std::string& nothing :
+       {std::string(), "Basic " + anna_nul, "Bearer " + anna, std::string("Basic !!!!"),
+        std::string("Basic bm9jb2xvbg==")}) {
+    CHECK_FALSE(authentication.takes_long(nothing));
+  }
+}
+
+TEST_CASE("A user who was right before is not kept waiting by others who guess") {
+  const File users("anna:" + bcrypt("secret \xC3\xA4:x") + "\nbert:" + bcrypt("other", 13) + "\n");
+  web::OriginServerOptions options;
+  options.authentication = {users.path, ""};
+  options.workers = 1;
+  Site site(options);
+  const std::string good = get(sps, "Authorization: Basic " + anna + "\r\n");
+  REQUIRE(ask(site.port, good).status == 204);
+  std::vector<std::unique_ptr<web_test::Client>> guessing;
+  for (int i = 0; i < 4; ++i) {
+    guessing.push_back(std::make_unique<web_test::Client>(site.port));
+    guessing.back()->send(get(sps, "Authorization: Basic " + bert_as_anna + "\r\n"));
+  }
+  CHECK(ask(site.port, good).status == 204);
+  pollfd answered{guessing.back()->descriptor(), POLLIN, 0};
+  CHECK(::poll(&answered, 1, 0) == 0);
+  for (auto& client : guessing) CHECK(client->receive().status == 401);
 }
 
 TEST_CASE("A bearer token is known by its SHA-256 (RFC 6750)") {

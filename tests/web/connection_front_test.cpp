@@ -188,6 +188,29 @@ TEST_CASE("Fifty slow senders and fifty idle clients do not hold the only worker
   CHECK(clients[0]->receive().body == "/slow|abcdefghij");
 }
 
+TEST_CASE("Requests that wait apart keep no other waiting, and no other keeps them") {
+  for (const std::string held : {"/apart", "/usual"}) {
+    CAPTURE(held);
+    Gate gate;
+    ConnectionFrontOptions options;
+    options.workers = 1;
+    options.apart = [](const RawRequest& request) { return request.target == "/apart"; };
+    Front front(options, [&](const RawRequest& request, const RequestContext& context) {
+      if (request.target == held) gate.pass();
+      return echo(request, context);
+    });
+    Client first(front.port), second(front.port);
+    first.send(get(held));
+    REQUIRE(gate.wait_for(1));
+    second.send(get(held));
+    const std::string other = held == "/apart" ? "/usual" : "/apart";
+    CHECK(ask(front.port, get(other)).body == other + "|");
+    gate.open();
+    CHECK(first.receive().body == held + "|");
+    CHECK(second.receive().body == held + "|");
+  }
+}
+
 TEST_CASE("A reader that takes its answer slowly holds no worker and gets all of it") {
   ConnectionFrontOptions options;
   options.workers = 1;
@@ -449,6 +472,35 @@ TEST_CASE("When the grace of a stop is over, running requests are cancelled") {
   gate.open();
   front.front.stop(50ms);
   CHECK(cancelled);
+}
+
+TEST_CASE("When the grace of a stop is over, requests that still wait for a worker are refused") {
+  Gate gate;
+  std::atomic<int> arrived = 0, begun = 0;
+  ConnectionFrontOptions options;
+  options.workers = 1;
+  options.apart = [&](const RawRequest&) { return ++arrived < 0; };
+  Front front(options, [&](const RawRequest& request, const RequestContext& context) {
+    ++begun;
+    gate.pass();
+    return echo(request, context);
+  });
+  Client running(front.port), waiting(front.port);
+  running.send(get("/1"));
+  REQUIRE(gate.wait_for(1));
+  waiting.send(get("/2"));
+  REQUIRE(web_test::eventually([&] { return arrived == 2; }));
+  std::thread stopping([&] { front.front.stop(0ms); });
+  CHECK_THROWS([&] {
+    while (true) Client(front.port).receive();  // until it listens no more
+  }());
+  gate.open();
+  CHECK(running.receive().body == "/1|");
+  CHECK(waiting.receive().status == 503);
+  running.close();
+  waiting.close();
+  stopping.join();
+  CHECK(begun == 1);
 }
 
 TEST_CASE("A port in use is a fault, not a second server on it") {
