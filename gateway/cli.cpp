@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gateway/config.h"
+#include "gateway/log.h"
 #include "gateway/probe_command.h"
 #include "gateway/queue_command.h"
 #include "gateway/serve.h"
@@ -50,6 +51,9 @@ std::optional<ConfigReading> load(const std::string& path) {
 int check(const std::string& path) {
   const auto reading = load(path);
   if (!reading) return faults_found;
+  for (const ConfigFault& warning : reading->warnings) {
+    fmt::print(stderr, "warning: {}\n", to_string(warning, path));
+  }
   fmt::print("{}", reading->effective);
   return 0;
 }
@@ -63,6 +67,10 @@ int probe(const std::string& path) {
 int run(const std::string& path) {
   const auto reading = load(path);
   if (!reading) return faults_found;
+  const mapping::Log log = make_log(reading->config.log_level, reading->config.log_format);
+  for (const ConfigFault& warning : reading->warnings) {
+    log(mapping::LogLevel::warn, to_string(warning, path));
+  }
   return serve(reading->config);
 }
 

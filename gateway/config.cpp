@@ -8,6 +8,7 @@
 #include <set>
 
 #include "gateway/config_keys.h"
+#include "gateway/config_warnings.h"
 
 namespace gateway {
 namespace {
@@ -286,9 +287,22 @@ ConfigReading read_config(std::string_view text, const Environment& environment)
   ConfigReading reading;
   const auto sections = read_ini(text, environment, reading.faults);
   ConfigReader(reading).read(sections);
+  if (reading.faults.empty()) reading.warnings = config_warnings(reading.config, sections);
   std::stable_sort(reading.faults.begin(), reading.faults.end(),
                    [](const ConfigFault& a, const ConfigFault& b) { return a.line < b.line; });
   return reading;
+}
+
+bool needs_queue(const Route& route) {
+  return !route.mpps.empty() && (route.mpps_queued || route.mpps.size() > 1);
+}
+
+Route route_of(const Config& config, const ModalityRoute& modality) {
+  Route route = config.dimse->route;
+  if (modality.worklist) route.worklist = *modality.worklist;
+  if (modality.mpps) route.mpps = *modality.mpps;
+  if (modality.mpps_queued) route.mpps_queued = *modality.mpps_queued;
+  return route;
 }
 
 std::optional<std::string> process_environment(const std::string& name) {

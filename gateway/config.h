@@ -36,6 +36,9 @@ struct Route {
   bool worklist_partial = false;         ///< answered although one of several worklists failed
 };
 
+/// It has receivers that get messages out of the durable queue: all of them, or the mirrors.
+bool needs_queue(const Route& route);
+
 /// One [backend …].
 struct BackendConfig {
   std::variant<dimse::ScuOptions, web::UserAgentOptions, StepStoreOptions> options;
@@ -81,11 +84,15 @@ struct Config {
   std::map<std::string, BackendConfig> backends;
 };
 
+/// What [dimse] does, and what this section changes in it. config: with a DIMSE front.
+Route route_of(const Config& config, const ModalityRoute& modality);
+
 /// What came of reading: the configuration is to be used only without faults.
 struct ConfigReading {
   Config config;
-  std::vector<ConfigFault> faults;  ///< all of them, by line
-  std::string effective;            ///< the whole as an INI file, defaults included, no secrets
+  std::vector<ConfigFault> faults;    ///< all of them, by line
+  std::vector<ConfigFault> warnings;  ///< config_warnings; none where there are faults
+  std::string effective;              ///< the whole as an INI file, defaults included, no secrets
 };
 
 ConfigReading read_config(std::string_view text, const Environment& environment);

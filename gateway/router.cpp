@@ -7,19 +7,6 @@
 namespace gateway {
 namespace {
 
-bool needs_queue(const Route& route) {
-  return !route.mpps.empty() && (route.mpps_queued || route.mpps.size() > 1);
-}
-
-/// What a modality's own section changes in the route of its front.
-Route route_of(const Config& config, const ModalityRoute& modality) {
-  Route route = config.dimse->route;
-  if (modality.worklist) route.worklist = *modality.worklist;
-  if (modality.mpps) route.mpps = *modality.mpps;
-  if (modality.mpps_queued) route.mpps_queued = *modality.mpps_queued;
-  return route;
-}
-
 std::string joined(const std::vector<std::string>& names) {
   std::string all;
   for (const std::string& name : names) all += (all.empty() ? "" : ",") + name;

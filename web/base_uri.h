@@ -9,17 +9,19 @@
 
 namespace web {
 
+/// Whether it is this machine, by its name or numbers. host: IPv6 without brackets.
+inline bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1" ||
+         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos);
+}
+
 struct BaseUri {
   std::string host;  ///< name or numeric address, IPv6 without brackets
   std::uint16_t port = 80;
   bool tls = false;  ///< https
   std::string path;  ///< "" or "/radiology"; never ends in a slash
 
-  /// Whether it is this machine, by its name or numbers.
-  bool is_loopback() const {
-    return host == "localhost" || host == "::1" ||
-           (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
-  }
+  bool is_loopback() const { return web::is_loopback(host); }
   bool same_origin(const BaseUri& other) const {
     return tls == other.tls && host == other.host && port == other.port;
   }

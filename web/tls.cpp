@@ -3,12 +3,16 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <ctime>
 #include <new>
+#include <optional>
 
 namespace web {
 namespace {
@@ -70,6 +74,23 @@ bool is_numeric(const std::string& host) {
 }
 
 }  // namespace
+
+mapping::Result<std::chrono::system_clock::time_point> certificate_end(const std::string& file) {
+  using Clock = std::chrono::system_clock;
+  const std::unique_ptr<BIO, decltype(&BIO_free)> in(BIO_new_file(file.c_str(), "r"), &BIO_free);
+  std::optional<Clock::time_point> first;
+  while (in) {
+    const std::unique_ptr<X509, decltype(&X509_free)> certificate(
+        PEM_read_bio_X509(in.get(), nullptr, no_passphrase, nullptr), &X509_free);
+    std::tm time{};
+    if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &time) != 1) break;
+    const auto end = Clock::from_time_t(::timegm(&time));
+    first = std::min(first.value_or(end), end);
+  }
+  ERR_clear_error();
+  if (first) return *first;
+  return Fault{Fault::Kind::invalid_value, file + " holds no certificate"};
+}
 
 TlsContext::~TlsContext() { SSL_CTX_free(static_cast<SSL_CTX*>(context_)); }
 

@@ -2,6 +2,7 @@
 // BCP 195 (RFC 9325). PS3.15, B.9 and B.10; PS3.18, 8.3.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -18,6 +19,9 @@ struct TlsFiles {
   std::string trusted;  ///< CAs. Server: clients must show a certificate of theirs; empty = none
                         ///< asked for. Client: empty = the system's
 };
+
+/// When the first certificate in a PEM file ends. Fault: it holds none.
+mapping::Result<std::chrono::system_clock::time_point> certificate_end(const std::string& file);
 
 /// Certificates and rules of one port or one backend. Constant after construction.
 class TlsContext {

@@ -125,6 +125,40 @@ sink = yes
     assert.match(stdout + stderr, new RegExp(`:${line}: `));
   });
 
+  test('what will hurt later is warned of, once by check and once at the start, and stops nothing', async () => {
+    const inMemory = fs.mkdtempSync('/dev/shm/modgate-e2e-');
+    house.defer(() => fs.rmSync(inMemory, { recursive: true }));
+    const sections = {
+      gateway: { state_dir: inMemory },
+      dimse: { bind: '0.0.0.0', port: 0, worklist: 'legacy', mpps: 'ris', mpps_delivery: 'queued' },
+      'backend legacy': good['backend legacy'],
+      'backend ris': { kind: 'origin-server', base_uri: 'http://ris.invalid/' },
+    };
+    const warnings = [
+      /\[gateway\] state_dir: .* is in memory \(tmpfs\), .*: name a directory on a local disk$/,
+      /\[dimse\] tls_certificate: .*plain text: set it/,
+      /\[dimse\] known_modalities_only: .*: set yes/,
+      /\[backend ris\] base_uri: .* ris\.invalid in plain text: use https$/,
+    ];
+    const file = write(ini(sections));
+    const { code, stdout, stderr } = await check(file);
+    assert.equal(code, 0);
+    const lines = stderr.trimEnd().split('\n');
+    assert.equal(lines.length, warnings.length, stderr);
+    lines.forEach((line, i) => {
+      assert.ok(line.startsWith(`warning: ${file}:`), line);
+      assert.match(line, warnings[i]);
+    });
+    assert.equal((await check(write(stdout))).code, 0, 'stdout is the configuration alone');
+
+    const gateway = await startModgate(house, 'that is warned of', sections);
+    for (const warning of warnings) {
+      const said = gateway.log().split('\n').filter((line) => warning.test(line));
+      assert.equal(said.length, 1, `${warning}: ${said.length} times`);
+      assert.match(said[0], /^\S+ warning /);
+    }
+  });
+
   test('the configuration that comes with modgate is a good file', async () => {
     const { code, stdout, stderr } = await check(`${repository}conf/modgate.ini`);
     assert.equal(code, 0, stdout + stderr);

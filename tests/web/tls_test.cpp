@@ -283,3 +283,21 @@ TEST_CASE("Files that cannot be used are faults that name the key and the file")
     CHECK(context.fault().what.starts_with(row.what));
   }
 }
+
+TEST_CASE("The end of a certificate file is that of the first certificate in it to end") {
+  using namespace std::chrono_literals;
+  const auto now = std::chrono::system_clock::now();
+  const auto good = web::certificate_end(certificates().file("good.pem"));
+  REQUIRE(good.ok());
+  CHECK(good.value() > now + 24h);
+  CHECK(good.value() <= now + 48h);
+  const std::string chain = certificates().file("chain.pem");
+  REQUIRE(run(fmt::format("cat {} {} >{}", certificates().file("good.pem"),
+                          certificates().file("expired.pem"), chain))
+              .code == 0);
+  const auto first = web::certificate_end(chain);
+  REQUIRE(first.ok());
+  CHECK(first.value() < now);
+  CHECK_FALSE(web::certificate_end(certificates().file("good.key")).ok());
+  CHECK_FALSE(web::certificate_end("/nowhere").ok());
+}
