@@ -14,8 +14,9 @@ constexpr std::chrono::milliseconds linger_time{1000};
 constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
 }  // namespace
 
-Connection::Connection(Descriptor accepted, const ConnectionFrontOptions& options, std::string peer)
-    : wire(std::move(accepted), options.tls.get()),
+Connection::Connection(Descriptor accepted, const ConnectionFrontOptions& options,
+                       const TlsContext* tls, std::string peer)
+    : wire(std::move(accepted), tls),
       reader(options.limits),
       peer_address(std::move(peer)),
       deadline(Clock::now() + options.head_timeout),

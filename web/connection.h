@@ -28,8 +28,9 @@ struct Connection {
     broken,     ///< to be closed
   };
 
-  /// options: of the front, which outlives its connections.
-  Connection(Descriptor accepted, const ConnectionFrontOptions& options, std::string peer);
+  /// options: of the front, which outlives its connections. tls: null = plain.
+  Connection(Descriptor accepted, const ConnectionFrontOptions& options, const TlsContext* tls,
+             std::string peer);
 
   int socket() const { return wire.descriptor(); }
   /// What epoll is to wait for, once.

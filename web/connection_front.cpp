@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "mapping/current.h"
 #include "web/connection.h"
 #include "web/connection_limits.h"
 #include "web/socket.h"
@@ -38,6 +39,7 @@ class ConnectionFront::Impl {
         limits_(options_.max_connections, options_.max_connections_per_address) {}
   ~Impl() { stop(std::chrono::milliseconds(0)); }
 
+  void speak(std::shared_ptr<const TlsContext> tls) { tls_.set(std::move(tls)); }
   mapping::Result<std::uint16_t> start();
   void stop(std::chrono::milliseconds grace);
   std::size_t connections() const { return open_; }
@@ -80,6 +82,7 @@ class ConnectionFront::Impl {
   const RequestHandler handler_;
   const RefusalHandler refusal_handler_;
   const mapping::Log log_;
+  mapping::Current<const TlsContext> tls_;  ///< null: plain
 
   // Constant after start.
   Descriptor epoll_;
@@ -236,7 +239,8 @@ void ConnectionFront::Impl::add(Descriptor socket, std::string peer) {
   const std::string_view surplus = limits_.enter(peer);
   ++(surplus.empty() ? open_ : refused_);
   if (!surplus.empty() && surplus_ >= max_surplus) return;
-  auto connection = std::make_shared<Connection>(std::move(socket), options_, std::move(peer));
+  auto connection =
+      std::make_shared<Connection>(std::move(socket), options_, tls_.get().get(), std::move(peer));
   connection->id = ++last_id_;
   connection->surplus = surplus;
   connections_.emplace(connection->id, connection);
@@ -451,6 +455,8 @@ ConnectionFront::ConnectionFront(ConnectionFrontOptions options, RequestHandler 
                                    std::move(refusal_handler), std::move(log))) {}
 
 ConnectionFront::~ConnectionFront() = default;
+
+void ConnectionFront::speak(std::shared_ptr<const TlsContext> tls) { impl_->speak(std::move(tls)); }
 
 mapping::Result<std::uint16_t> ConnectionFront::start() { return impl_->start(); }
 

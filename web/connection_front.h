@@ -23,7 +23,6 @@ namespace web {
 struct ConnectionFrontOptions {
   std::string bind = "127.0.0.1";               ///< numeric IPv4 or IPv6 address
   std::uint16_t port = 0;                       ///< 0 = any free one
-  std::shared_ptr<const TlsContext> tls;        ///< null = plain
   std::size_t max_connections = 256;            ///< in total
   std::size_t max_connections_per_address = 0;  ///< of one peer; 0 = no limit
   std::size_t workers = 16;
@@ -61,7 +60,7 @@ using RequestHandler = std::function<RawResponse(const RawRequest&, const Reques
 /// connections. The connection is closed after it.
 using RefusalHandler = std::function<RawResponse(const Refusal&)>;
 
-/// start and stop once each, from one thread.
+/// start and stop once each, and speak, from one thread.
 class ConnectionFront {
  public:
   ConnectionFront(ConnectionFrontOptions options, RequestHandler handler,
@@ -70,6 +69,9 @@ class ConnectionFront {
   ConnectionFront(const ConnectionFront&) = delete;
   ConnectionFront& operator=(const ConnectionFront&) = delete;
 
+  /// Connections that come from now on speak TLS by these certificates; null: plain, as all do
+  /// before the first call.
+  void speak(std::shared_ptr<const TlsContext> tls);
   /// Listens and starts the threads. Returns the port really used.
   mapping::Result<std::uint16_t> start();
   /// No more connections and requests from now on; running requests have grace to finish, then

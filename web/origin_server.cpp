@@ -60,55 +60,74 @@ Result<std::string> normalize_base_path(std::string path) {
   return path;
 }
 
-}  // namespace
-
-class OriginServer::Impl {
+/// What a request meets behind the connection: everything that one set of options makes of it.
+/// Constant; safe from any thread.
+class Site {
  public:
-  Impl(OriginServerOptions options, mapping::Router router, mapping::Log log)
-      : options_(std::move(options)),
-        router_(std::move(router)),
-        log_(std::move(log)),
-        cross_origin_(options_.cors_allowed_origins) {}
-  ~Impl() {
-    if (front_) front_->stop(std::chrono::milliseconds(0));
-  }
+  /// Fault: an option that makes no sense, a file of credentials that cannot be used.
+  static Result<std::shared_ptr<const Site>> make(OriginServerOptions options,
+                                                  mapping::Router router, mapping::Log log);
+  Site(const Site&) = delete;
+  Site& operator=(const Site&) = delete;
 
-  Result<std::uint16_t> start();
-  void stop(std::chrono::milliseconds grace) {
-    if (front_) front_->stop(grace);
+  RawResponse serve(const RawRequest& request, const RequestContext& context) const;
+  /// As Authentication::takes_long.
+  bool takes_long(const RawRequest& request) const {
+    return authentication_ && authentication_->takes_long(request.header("authorization"));
   }
-  std::size_t connections() const { return front_ ? front_->connections() : 0; }
-  std::uint64_t refused() const { return front_ ? front_->refused() : 0; }
 
  private:
-  RawResponse serve(const RawRequest& request, const RequestContext& context);
+  Site(OriginServerOptions options, std::string base,
+       std::unique_ptr<Authentication> authentication, mapping::Router router, mapping::Log log)
+      : options_(std::move(options)),
+        log_(std::move(log)),
+        cross_origin_(options_.cors_allowed_origins),
+        base_(std::move(base)),
+        authentication_(std::move(authentication)),
+        transactions_(options_, base_, std::move(router)),
+        dispatcher_(dispatcher_options(), log_) {}
+  DispatcherOptions dispatcher_options() const;
   std::optional<Answer> admit(const RawRequest& request, RequestContext& context) const;
-  DispatcherOptions dispatcher_options();
-  Result<ConnectionFrontOptions> front_options() const;
   std::string not_found(std::string_view path) const;
   std::vector<Operation> operations_for(const RequestContext& context) const;
   std::optional<Answer> options(const RawRequest& request, const RequestContext& context,
                                 std::string_view path, const std::string& allow) const;
 
   const OriginServerOptions options_;
-  const mapping::Router router_;
   const mapping::Log log_;
   const CrossOrigin cross_origin_;
-
-  // Constant after start.
-  std::string base_;                                ///< "" or "/radiology"
-  std::unique_ptr<Authentication> authentication_;  ///< null = everybody is served
-  std::unique_ptr<Transactions> transactions_;
-  std::unique_ptr<Dispatcher> dispatcher_;
-  std::unique_ptr<ConnectionFront> front_;
+  const std::string base_;                                ///< "" or "/radiology"
+  const std::unique_ptr<Authentication> authentication_;  ///< null = everybody is served
+  const Transactions transactions_;
+  const Dispatcher dispatcher_;
 };
 
-DispatcherOptions OriginServer::Impl::dispatcher_options() {
+Result<std::shared_ptr<const Site>> Site::make(OriginServerOptions options, mapping::Router router,
+                                               mapping::Log log) {
+  auto base = normalize_base_path(options.base_path);
+  if (!base) return base.fault();
+  if (options.no_match_status != 200 && options.no_match_status != 204) {
+    return Fault{Fault::Kind::invalid_value, "no_match_status must be 200 or 204"};
+  }
+  std::unique_ptr<Authentication> authentication;
+  if (options.authentication.any()) {
+    auto made = Authentication::make(options.authentication);
+    if (!made) return made.fault();
+    authentication = std::move(made).value();
+  }
+  const auto origins = CrossOrigin::check(options.cors_allowed_origins);
+  if (!origins) return origins.fault();
+  return std::shared_ptr<const Site>(new Site(std::move(options), std::move(base).value(),
+                                              std::move(authentication), std::move(router),
+                                              std::move(log)));
+}
+
+DispatcherOptions Site::dispatcher_options() const {
   DispatcherOptions options;
   for (const Operation& operation : operations) {
     options.routes.push_back({std::string(operation.method), pattern(base_, operation.path),
                               [this, &operation](const Call& call) {
-                                return transactions_->handle(operation.transaction, call);
+                                return transactions_.handle(operation.transaction, call);
                               }});
   }
   options.not_found = [this](std::string_view path) { return not_found(path); };
@@ -120,59 +139,7 @@ DispatcherOptions OriginServer::Impl::dispatcher_options() {
   return options;
 }
 
-Result<ConnectionFrontOptions> OriginServer::Impl::front_options() const {
-  ConnectionFrontOptions front;
-  if (!options_.tls.certificate.empty()) {
-    auto tls = TlsContext::for_server(options_.tls);
-    if (!tls) return tls.fault();
-    front.tls = std::move(tls).value();
-  }
-  front.bind = options_.bind;
-  front.port = options_.port;
-  front.max_connections = options_.max_connections;
-  front.max_connections_per_address = options_.max_connections_per_address;
-  front.workers = options_.workers;
-  if (!options_.authentication.users.empty()) {  // whoever guesses does not keep the others waiting
-    front.apart = [this](const RawRequest& request) {
-      return authentication_->takes_long(request.header("authorization"));
-    };
-  }
-  front.limits.max_body_bytes = options_.max_body_bytes;
-  front.head_timeout = options_.head_timeout;
-  front.body_timeout = options_.body_timeout;
-  front.idle_timeout = options_.idle_timeout;
-  front.write_timeout = options_.write_timeout;
-  return front;
-}
-
-Result<std::uint16_t> OriginServer::Impl::start() {
-  auto base = normalize_base_path(options_.base_path);
-  if (!base) return base.fault();
-  base_ = std::move(base).value();
-  if (options_.no_match_status != 200 && options_.no_match_status != 204) {
-    return Fault{Fault::Kind::invalid_value, "no_match_status must be 200 or 204"};
-  }
-  if (options_.authentication.any()) {
-    auto authentication = Authentication::make(options_.authentication);
-    if (!authentication) return authentication.fault();
-    authentication_ = std::move(authentication).value();
-  }
-  const auto origins = CrossOrigin::check(options_.cors_allowed_origins);
-  if (!origins) return origins.fault();
-  transactions_ = std::make_unique<Transactions>(options_, base_, router_);
-  dispatcher_ = std::make_unique<Dispatcher>(dispatcher_options(), log_);
-  auto front = front_options();
-  if (!front) return front.fault();
-  front_ = std::make_unique<ConnectionFront>(
-      std::move(front).value(),
-      [this](const RawRequest& request, const RequestContext& context) {
-        return serve(request, context);
-      },
-      to_raw_response, log_);
-  return front_->start();
-}
-
-std::string OriginServer::Impl::not_found(std::string_view path) const {
+std::string Site::not_found(std::string_view path) const {
   if (path == base_ + std::string(performed) || path == base_ + std::string(performed) + "/") {
     return fmt::format(
         "A performed procedure step is created, updated and retrieved at {}{}/ followed by its "
@@ -186,8 +153,8 @@ std::string OriginServer::Impl::not_found(std::string_view path) const {
 // --- Retrieve Capabilities, 8.9, and the preflight of browsers ----------------------------------
 
 /// What the caller may do and a backend offers. rule C9
-std::vector<Operation> OriginServer::Impl::operations_for(const RequestContext& context) const {
-  const mapping::Services offered = transactions_->offered(context);
+std::vector<Operation> Site::operations_for(const RequestContext& context) const {
+  const mapping::Services offered = transactions_.offered(context);
   const auto may = [&](Transaction transaction) {
     if (transaction == Transaction::search) return offered.worklist != nullptr;
     if (offered.mpps == nullptr) return false;
@@ -203,10 +170,8 @@ std::vector<Operation> OriginServer::Impl::operations_for(const RequestContext& 
   return result;
 }
 
-std::optional<Answer> OriginServer::Impl::options(const RawRequest& request,
-                                                  const RequestContext& context,
-                                                  std::string_view path,
-                                                  const std::string& allow) const {
+std::optional<Answer> Site::options(const RawRequest& request, const RequestContext& context,
+                                    std::string_view path, const std::string& allow) const {
   if (!options_.cors_allowed_origins.empty() && CrossOrigin::is_preflight(request)) {
     if (!cross_origin_.allows(request)) {
       return to_answer(403, "Pages of this origin may not use this server");
@@ -218,7 +183,7 @@ std::optional<Answer> OriginServer::Impl::options(const RawRequest& request,
   const std::string_view target = path.substr(base_.size());
   if (!target.empty() && target.front() != '/') return std::nullopt;
   const auto description = describe(operations_for(context), target,
-                                    {.base_uri = transactions_->service(request),
+                                    {.base_uri = transactions_.service(request),
                                      .search_forms = search_forms,
                                      .retrieve_forms = retrieve_forms,
                                      .asks_for_credentials = authentication_ != nullptr});
@@ -235,8 +200,7 @@ std::optional<Answer> OriginServer::Impl::options(const RawRequest& request,
 }
 
 /// Recognises the user, or answers 401. A browser's preflight carries no credentials.
-std::optional<Answer> OriginServer::Impl::admit(const RawRequest& request,
-                                                RequestContext& context) const {
+std::optional<Answer> Site::admit(const RawRequest& request, RequestContext& context) const {
   const bool preflight =
       !options_.cors_allowed_origins.empty() && CrossOrigin::is_preflight(request);
   if (!authentication_ || preflight) return std::nullopt;
@@ -250,10 +214,10 @@ std::optional<Answer> OriginServer::Impl::admit(const RawRequest& request,
 }
 
 /// Neither path nor query: they may name a patient.
-RawResponse OriginServer::Impl::serve(const RawRequest& request, const RequestContext& context) {
+RawResponse Site::serve(const RawRequest& request, const RequestContext& context) const {
   RequestContext admitted = context;
   auto refused = admit(request, admitted);
-  RawResponse response = dispatcher_->dispatch(request, admitted, std::move(refused));
+  RawResponse response = dispatcher_.dispatch(request, admitted, std::move(refused));
   const std::string_view code = std::string_view(response.head).substr(sizeof "HTTP/1.1", 3);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - context.received);
@@ -262,6 +226,79 @@ RawResponse OriginServer::Impl::serve(const RawRequest& request, const RequestCo
        fmt::format("web: {} {:.7}: {} in {} ms", context.peer_address, request.method, code,
                    took.count()));
   return response;
+}
+
+}  // namespace
+
+class OriginServer::Impl {
+ public:
+  Impl(OriginServerOptions options, mapping::Router router, mapping::Log log)
+      : first_options_(std::move(options)), router_(std::move(router)), log_(std::move(log)) {}
+  ~Impl() {
+    if (front_) front_->stop(std::chrono::milliseconds(0));
+  }
+
+  Result<std::uint16_t> start();
+  Result<mapping::Change> prepare(OriginServerOptions options);
+  void stop(std::chrono::milliseconds grace) {
+    if (front_) front_->stop(grace);
+  }
+  std::size_t connections() const { return front_ ? front_->connections() : 0; }
+  std::uint64_t refused() const { return front_ ? front_->refused() : 0; }
+
+ private:
+  ConnectionFrontOptions front_options() const;
+
+  const OriginServerOptions first_options_;
+  const mapping::Router router_;
+  const mapping::Log log_;
+  mapping::Current<const Site> site_;
+  std::unique_ptr<ConnectionFront> front_;  ///< constant after start
+};
+
+ConnectionFrontOptions OriginServer::Impl::front_options() const {
+  ConnectionFrontOptions front;
+  front.bind = first_options_.bind;
+  front.port = first_options_.port;
+  front.max_connections = first_options_.max_connections;
+  front.max_connections_per_address = first_options_.max_connections_per_address;
+  front.workers = first_options_.workers;
+  // Whoever guesses does not keep the others waiting.
+  front.apart = [this](const RawRequest& request) { return site_.get()->takes_long(request); };
+  front.limits.max_body_bytes = first_options_.max_body_bytes;
+  front.head_timeout = first_options_.head_timeout;
+  front.body_timeout = first_options_.body_timeout;
+  front.idle_timeout = first_options_.idle_timeout;
+  front.write_timeout = first_options_.write_timeout;
+  return front;
+}
+
+Result<mapping::Change> OriginServer::Impl::prepare(OriginServerOptions options) {
+  std::shared_ptr<const TlsContext> tls;
+  if (!options.tls.certificate.empty()) {
+    auto made = TlsContext::for_server(options.tls);
+    if (!made) return made.fault();
+    tls = std::move(made).value();
+  }
+  auto site = Site::make(std::move(options), router_, log_);
+  if (!site) return site.fault();
+  return mapping::Change([this, tls, site = std::move(site).value()] {
+    front_->speak(tls);
+    site_.set(site);
+  });
+}
+
+Result<std::uint16_t> OriginServer::Impl::start() {
+  auto begin = prepare(first_options_);
+  if (!begin) return begin.fault();
+  front_ = std::make_unique<ConnectionFront>(
+      front_options(),
+      [this](const RawRequest& request, const RequestContext& context) {
+        return site_.get()->serve(request, context);
+      },
+      to_raw_response, log_);
+  begin.value()();
+  return front_->start();
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -276,6 +313,10 @@ bool OriginServer::valid_origins(const std::vector<std::string>& origins) {
 }
 
 mapping::Result<std::uint16_t> OriginServer::start() { return impl_->start(); }
+
+mapping::Result<mapping::Change> OriginServer::prepare(OriginServerOptions options) {
+  return impl_->prepare(std::move(options));
+}
 
 void OriginServer::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "mapping/current.h"
 #include "mapping/log.h"
 #include "mapping/result.h"
 #include "mapping/services.h"
@@ -43,8 +44,8 @@ struct OriginServerOptions {
   std::chrono::milliseconds transaction_timeout{60'000};  ///< deadline of a service call
 };
 
-/// One listening origin server. start and stop once each, from one thread; stop may be left to the
-/// destructor. The services of the router must outlive it.
+/// One listening origin server. start and stop once each, and prepare with its change, from one
+/// thread; stop may be left to the destructor.
 class OriginServer {
  public:
   OriginServer(OriginServerOptions options, mapping::Router router, mapping::Log log);
@@ -57,6 +58,10 @@ class OriginServer {
   /// Listens and serves from threads of its own. Returns the port really used.
   /// Fault: an option that makes no sense, or an address that cannot be bound.
   mapping::Result<std::uint16_t> start();
+  /// Other options, after start, for requests that arrive after the change, and certificates for
+  /// connections that do; bind, port and the limits and timeouts of connections stay. Fault: as
+  /// start, addresses aside.
+  mapping::Result<mapping::Change> prepare(OriginServerOptions options);
 
   /// Stops accepting and ends idle connections at once; requests that run have grace to finish,
   /// then their connections are closed and their cancellation fires. Returns when no thread of

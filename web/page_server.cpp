@@ -39,6 +39,7 @@ class PageServer::Impl {
   ~Impl() { stop(std::chrono::milliseconds(0)); }
 
   mapping::Result<std::uint16_t> start();
+  mapping::Result<mapping::Change> prepare(const AuthenticationFiles& files);
   void stop(std::chrono::milliseconds grace) {
     if (front_) front_->stop(grace);
   }
@@ -51,8 +52,9 @@ class PageServer::Impl {
   const Pages pages_;
   const mapping::Log log_;
 
+  mapping::Current<Authentication> authentication_;  ///< null = everybody is served
+
   // Constant after start.
-  std::unique_ptr<Authentication> authentication_;  ///< null = everybody is served
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<ConnectionFront> front_;
 };
@@ -83,12 +85,20 @@ DispatcherOptions PageServer::Impl::dispatcher_options() const {
   return options;
 }
 
-mapping::Result<std::uint16_t> PageServer::Impl::start() {
-  if (options_.authentication.any()) {
-    auto authentication = Authentication::make(options_.authentication);
-    if (!authentication) return authentication.fault();
-    authentication_ = std::move(authentication).value();
+mapping::Result<mapping::Change> PageServer::Impl::prepare(const AuthenticationFiles& files) {
+  std::shared_ptr<Authentication> authentication;
+  if (files.any()) {
+    auto made = Authentication::make(files);
+    if (!made) return made.fault();
+    authentication = std::move(made).value();
   }
+  return mapping::Change([this, authentication] { authentication_.set(authentication); });
+}
+
+mapping::Result<std::uint16_t> PageServer::Impl::start() {
+  auto begin = prepare(options_.authentication);
+  if (!begin) return begin.fault();
+  begin.value()();
   dispatcher_ = std::make_unique<Dispatcher>(dispatcher_options(), log_);
   ConnectionFrontOptions front;
   front.bind = options_.bind;
@@ -96,11 +106,10 @@ mapping::Result<std::uint16_t> PageServer::Impl::start() {
   front.max_connections = max_connections;
   front.max_connections_per_address = max_connections_per_address;
   front.workers = workers;
-  if (!options_.authentication.users.empty()) {  // whoever guesses does not keep the others waiting
-    front.apart = [this](const RawRequest& request) {
-      return authentication_->takes_long(request.header("authorization"));
-    };
-  }
+  front.apart = [this](const RawRequest& request) {  // whoever guesses keeps no others waiting
+    const auto authentication = authentication_.get();
+    return authentication && authentication->takes_long(request.header("authorization"));
+  };
   front.limits = limits;
   front_ = std::make_unique<ConnectionFront>(
       std::move(front),
@@ -113,8 +122,9 @@ mapping::Result<std::uint16_t> PageServer::Impl::start() {
 
 RawResponse PageServer::Impl::serve(const RawRequest& request,
                                     const RequestContext& context) const {
-  if (authentication_ && !authentication_->user(request.header("authorization"))) {
-    return dispatcher_->dispatch(request, context, unauthorized(request, *authentication_));
+  const auto authentication = authentication_.get();
+  if (authentication && !authentication->user(request.header("authorization"))) {
+    return dispatcher_->dispatch(request, context, unauthorized(request, *authentication));
   }
   return dispatcher_->dispatch(request, context);
 }
@@ -125,6 +135,10 @@ PageServer::PageServer(PageServerOptions options, Pages pages, mapping::Log log)
 PageServer::~PageServer() = default;
 
 mapping::Result<std::uint16_t> PageServer::start() { return impl_->start(); }
+
+mapping::Result<mapping::Change> PageServer::prepare(const AuthenticationFiles& files) {
+  return impl_->prepare(files);
+}
 
 void PageServer::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
 

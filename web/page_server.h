@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "mapping/current.h"
 #include "mapping/log.h"
 #include "mapping/result.h"
 #include "web/authentication.h"
@@ -31,8 +32,8 @@ struct Page {
 /// By absolute path. Called by several threads at a time; must not block.
 using Pages = std::map<std::string, std::function<Page()>>;
 
-/// start and stop once each, from one thread; stop may be left to the destructor. Serves few
-/// clients at a time, and requests without a body.
+/// start and stop once each, and prepare with its change, from one thread; stop may be left to the
+/// destructor. Serves few clients at a time, and requests without a body.
 class PageServer {
  public:
   PageServer(PageServerOptions options, Pages pages, mapping::Log log);
@@ -43,6 +44,8 @@ class PageServer {
   /// Listens and serves from threads of its own. Returns the port really used. Fault: the address
   /// cannot be bound, a file of credentials not be used.
   mapping::Result<std::uint16_t> start();
+  /// Who is served after the change. Fault: a file of credentials cannot be used.
+  mapping::Result<mapping::Change> prepare(const AuthenticationFiles& files);
   void stop(std::chrono::milliseconds grace);
 
  private:

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <span>
 #include <utility>
 #include <variant>
@@ -65,7 +67,7 @@ mapping::Services Transactions::offered(const RequestContext& context) const {
   return router_({mapping::Caller::Protocol::web, context.user, context.peer_address});
 }
 
-Answer Transactions::handle(Transaction routed, const Call& call) {
+Answer Transactions::handle(Transaction routed, const Call& call) const {
   switch (routed) {
     case Transaction::search:
       return search(call);
@@ -80,7 +82,7 @@ Answer Transactions::handle(Transaction routed, const Call& call) {
 
 // --- Search, 14.4 -------------------------------------------------------------------------------
 
-Answer Transactions::search(const Call& call) {
+Answer Transactions::search(const Call& call) const {
   auto query = mapping::read_search_query(call.query);
   if (!query) return problem(400, query.fault());
   auto form = negotiate(call.request, query.value().accept, query.value().charset, search_forms);
@@ -107,7 +109,8 @@ Answer Transactions::search(const Call& call) {
   return search_answer(call, outcome, page);
 }
 
-Answer Transactions::search_answer(const Call& call, const Outcome& outcome, SearchPage& page) {
+Answer Transactions::search_answer(const Call& call, const Outcome& outcome,
+                                   SearchPage& page) const {
   if (page.too_large()) {
     return to_answer(413, fmt::format("The results are larger than {} bytes, the limit of this "
                                       "server: narrow the search, or use limit and offset",
@@ -156,7 +159,7 @@ Answer Transactions::search_answer(const Call& call, const Outcome& outcome, Sea
 
 // --- Create, 15.4, and Update, 15.5 -------------------------------------------------------------
 
-Answer Transactions::post(const Call& call, Transaction by_path) {
+Answer Transactions::post(const Call& call, Transaction by_path) const {
   if (call.context.read_only) {
     return to_answer(403, "This user may search and retrieve here, but change nothing");
   }
@@ -167,7 +170,8 @@ Answer Transactions::post(const Call& call, Transaction by_path) {
   return create_or_update(call, *mpps, update.value() ? Transaction::update : by_path);
 }
 
-Answer Transactions::create_or_update(const Call& call, const Uid& mpps, Transaction transaction) {
+Answer Transactions::create_or_update(const Call& call, const Uid& mpps,
+                                      Transaction transaction) const {
   const Context context = this->context(call);
   const mapping::Services services = router_(context.caller);
   if (services.mpps == nullptr) return to_answer(501, "No performed procedure steps are kept here");
@@ -194,7 +198,7 @@ Answer Transactions::create_or_update(const Call& call, const Uid& mpps, Transac
 
 // --- Retrieve, 15.6 -----------------------------------------------------------------------------
 
-Answer Transactions::retrieve(const Call& call) {
+Answer Transactions::retrieve(const Call& call) const {
   const auto mpps = Uid::parse(call.captures[0]);
   if (!mpps) return to_answer(400, "The last part of the path is not a valid UID");
   const auto query = mapping::read_retrieve_query(call.query);
@@ -260,11 +264,12 @@ std::string Transactions::service(const RawRequest& request) const {
   return plain ? fmt::format("{}://{}{}", scheme, *host, base_) : "modgate";
 }
 
-Context Transactions::context(const Call& call) {
+Context Transactions::context(const Call& call) const {
+  static std::atomic<std::uint64_t> last{0};  // of this process, whatever options come and go
   Context context;
   context.caller = {mapping::Caller::Protocol::web, call.context.user, call.context.peer_address,
                     bearer_token(call.request.header("authorization"))};
-  context.transaction = fmt::format("W{}", ++transactions_);
+  context.transaction = fmt::format("W{}", ++last);
   context.deadline = call.context.received + options_.transaction_timeout;
   context.cancellation = call.context.cancellation;
   return context;

@@ -3,8 +3,6 @@
 // DIMSE and HTTP statuses relate is mapping/status'; who answers is the router's.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -17,14 +15,14 @@
 
 namespace web {
 
-/// Safe from any thread.
+/// Constant; safe from any thread.
 class Transactions {
  public:
   /// options outlives this. base: path in front of the resources, without a slash at its end.
   Transactions(const OriginServerOptions& options, std::string base, mapping::Router router);
 
   /// Answers a request that was routed as this transaction; an Update by query comes as Create.
-  Answer handle(mapping::Transaction routed, const Call& call);
+  Answer handle(mapping::Transaction routed, const Call& call) const;
 
   /// What is offered to who sent this request.
   mapping::Services offered(const RequestContext& context) const;
@@ -32,21 +30,20 @@ class Transactions {
   std::string service(const RawRequest& request) const;
 
  private:
-  Answer search(const Call& call);
-  Answer search_answer(const Call& call, const mapping::Outcome& outcome, SearchPage& page);
-  Answer post(const Call& call, mapping::Transaction by_path);
+  Answer search(const Call& call) const;
+  Answer search_answer(const Call& call, const mapping::Outcome& outcome, SearchPage& page) const;
+  Answer post(const Call& call, mapping::Transaction by_path) const;
   Answer create_or_update(const Call& call, const mapping::Uid& mpps,
-                          mapping::Transaction transaction);
-  Answer retrieve(const Call& call);
+                          mapping::Transaction transaction) const;
+  Answer retrieve(const Call& call) const;
   static Answer failed(mapping::Transaction transaction, const mapping::Outcome& outcome,
                        const mapping::HttpAnswer& http);
   void warn(Answer& answer, const Call& call, std::string_view text) const;
-  mapping::Context context(const Call& call);
+  mapping::Context context(const Call& call) const;
 
   const OriginServerOptions& options_;
   const std::string base_;
   const mapping::Router router_;
-  std::atomic<std::uint64_t> transactions_{0};
 };
 
 }  // namespace web
