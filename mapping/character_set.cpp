@@ -273,6 +273,23 @@ bool is_utf_8(std::string_view text) {
   return true;
 }
 
+void append_utf_8(std::uint32_t code, std::string& out) {
+  const auto put = [&](std::uint32_t byte) { out.push_back(static_cast<char>(byte)); };
+  if (code < 0x80) return put(code);
+  if (code < 0x800) {
+    put(0xC0 | code >> 6);
+  } else {
+    if (code < 0x10000) {
+      put(0xE0 | code >> 12);
+    } else {
+      put(0xF0 | code >> 18);
+      put(0x80 | (code >> 12 & 0x3F));
+    }
+    put(0x80 | (code >> 6 & 0x3F));
+  }
+  put(0x80 | (code & 0x3F));
+}
+
 bool CharacterSet::add(std::uint8_t term) {
   if (count_ == max_terms) return false;
   terms_[count_++] = term;

@@ -65,5 +65,7 @@ class CharacterSet {
 bool is_ascii(std::string_view text);
 /// Well-formed UTF-8 without surrogates.
 bool is_utf_8(std::string_view text);
+/// code: of a Unicode character, at most 10FFFF.
+void append_utf_8(std::uint32_t code, std::string& out);
 
 }  // namespace mapping

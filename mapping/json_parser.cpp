@@ -4,41 +4,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "mapping/base64.h"
-#include "mapping/character_set.h"
 #include "mapping/dictionary.h"
 #include "mapping/number_text.h"
 #include "mapping/vr_rules.h"
 
 namespace mapping {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "the first byte of a word is its lowest");
-
-/// The first character from here that ends the plain part of a string: a quote, a backslash, a
-/// control character, or a byte that is not ASCII. Eight at a time.
-const char* find_special(const char* at, const char* end) {
-  constexpr std::uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-  for (; end - at >= 8; at += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, at, sizeof word);
-    const std::uint64_t quote = word ^ ones * '"';
-    const std::uint64_t backslash = word ^ ones * '\\';
-    // A borrow may mark a byte behind the first special one, but none before it.
-    const std::uint64_t special =
-        (((quote - ones) | (backslash - ones) | (word - ones * 0x20)) | word) & highs;
-    if (special == 0) continue;
-    return at + std::countr_zero(special) / 8;
-  }
-  for (; at != end; ++at) {
-    const auto byte = static_cast<unsigned char>(*at);
-    if (byte == '"' || byte == '\\' || byte < 0x20 || byte >= 0x80) break;
-  }
-  return at;
-}
 
 constexpr std::uint8_t no_digit = 0xFF;
 constexpr std::array<std::uint8_t, 256> make_hex_digits() {
@@ -64,23 +38,6 @@ bool read_tag(const char* at, Tag& tag) {
   }
   tag = Tag(value);
   return seen <= 0xF;
-}
-
-void append_utf_8(std::uint32_t code, std::string& out) {
-  const auto put = [&](std::uint32_t byte) { out.push_back(static_cast<char>(byte)); };
-  if (code < 0x80) return put(code);
-  if (code < 0x800) {
-    put(0xC0 | code >> 6);
-  } else {
-    if (code < 0x10000) {
-      put(0xE0 | code >> 12);
-    } else {
-      put(0xF0 | code >> 18);
-      put(0x80 | (code >> 12 & 0x3F));
-    }
-    put(0x80 | (code >> 6 & 0x3F));
-  }
-  put(0x80 | (code & 0x3F));
 }
 
 /// Looks ahead for the "vr" member of the attribute object whose text goes on at rest: members of a
@@ -128,21 +85,6 @@ std::string_view without_padding(std::string_view text) {
 
 // --- What went wrong -----------------------------------------------------------------------------
 
-bool JsonParser::ran_out() {
-  if (whole_) return broken("the text ends too early");
-  incomplete_ = true;
-  return false;
-}
-
-Fault JsonParser::broken(std::size_t at, std::string_view what) {
-  return {Fault::Kind::malformed, fmt::format("expected JSON, at byte {}: {}", at, what), {}};
-}
-
-bool JsonParser::broken(std::string_view what) {
-  fault_ = broken(offset_ + consumed(), what);
-  return false;
-}
-
 bool JsonParser::fail(Fault::Kind kind, std::string_view expected) {
   fault_ = Fault{kind, fmt::format("{}: expected {}", path(), expected), {}};
   if (depth_ > 0) fault_->attributes.push_back(open_[0].tag);
@@ -167,188 +109,6 @@ std::string JsonParser::path() const {
     if (open_[i].item >= 0 && i + 1 < depth_) path += fmt::format("[{}]", open_[i].item);
   }
   return path.empty() ? "data set" : path;
-}
-
-// --- JSON ----------------------------------------------------------------------------------------
-
-bool JsonParser::skip_blanks() {
-  for (; at_ != end_; ++at_) {
-    if (!is_blank(*at_)) return true;
-  }
-  return ran_out();
-}
-
-bool JsonParser::expect(char c, const char* what) {
-  if (!more()) return false;
-  if (*at_ != c) return broken(what);
-  ++at_;
-  return true;
-}
-
-/// Takes the literal if it stands here.
-template <std::size_t size>
-bool JsonParser::take(const char (&literal)[size]) {
-  constexpr std::size_t length = size - 1;
-  if (left() < length || std::memcmp(at_, literal, length) != 0) return false;
-  at_ += length;
-  return true;
-}
-
-/// Behind an entry of an object or an array: takes the comma or the end.
-bool JsonParser::next_of_list(char end, bool& ended) {
-  if (!more()) return false;
-  ended = *at_ == end;
-  if (!ended && *at_ != ',') {
-    return broken(end == '}' ? "a comma or the end of an object is missing"
-                             : "a comma or the end of an array is missing");
-  }
-  ++at_;
-  return ended || more();
-}
-
-/// A member's name and the colon behind it.
-bool JsonParser::member_name(std::string_view& name) {
-  if (*at_ != '"') return broken("the name of a member is missing");
-  return string(name) && expect(':', "a colon is missing behind the name of a member");
-}
-
-bool JsonParser::string(std::string_view& text) {
-  const char* const start = ++at_;
-  bool ascii = true;
-  for (;;) {
-    at_ = find_special(at_, end_);
-    if (at_ == end_) return ran_out();
-    if (*at_ == '"') break;
-    if (*at_ == '\\') return string_with_escapes(start, ascii, text);
-    if (static_cast<unsigned char>(*at_) < 0x20) return broken("a control character in a string");
-    ascii = false;
-    while (at_ != end_ && static_cast<unsigned char>(*at_) >= 0x80) ++at_;
-  }
-  text = {start, static_cast<std::size_t>(at_ - start)};
-  if (!ascii && !is_utf_8(text)) return broken("a string that is not in UTF-8");
-  ++at_;
-  return true;
-}
-
-/// at_ is on the first escape of the string that began at start.
-bool JsonParser::string_with_escapes(const char* start, bool ascii, std::string_view& text) {
-  unescaped_.assign(start, at_);
-  while (*at_ != '"') {
-    if (*at_ == '\\') {
-      if (!escape()) return false;
-    } else if (static_cast<unsigned char>(*at_) < 0x20) {
-      return broken("a control character in a string");
-    } else {
-      ascii = false;
-      unescaped_.push_back(*at_++);
-    }
-    const char* const plain = at_;
-    at_ = find_special(at_, end_);
-    if (at_ == end_) return ran_out();
-    unescaped_.append(plain, at_);
-  }
-  if (!ascii && !is_utf_8(unescaped_)) return broken("a string that is not in UTF-8");
-  ++at_;
-  text = unescaped_;
-  return true;
-}
-
-bool JsonParser::escape() {
-  if (left() < 2) return ran_out();
-  constexpr std::string_view letters = "\"\\/bfnrt", characters = "\"\\/\b\f\n\r\t";
-  const std::size_t simple = letters.find(at_[1]);
-  if (simple != std::string_view::npos) {
-    unescaped_.push_back(characters[simple]);
-    at_ += 2;
-    return true;
-  }
-  std::uint32_t code = 0;
-  if (!code_unit(code)) return false;
-  if (code >= 0xDC00 && code <= 0xDFFF) return broken("half of a surrogate pair");
-  if (code >= 0xD800 && code <= 0xDBFF) {
-    if (left() < 2) return ran_out();
-    std::uint32_t low = 0;
-    if (at_[0] != '\\' || at_[1] != 'u') return broken("half of a surrogate pair");
-    if (!code_unit(low)) return false;
-    if (low < 0xDC00 || low > 0xDFFF) return broken("half of a surrogate pair");
-    code = 0x10000 + ((code - 0xD800) << 10 | (low - 0xDC00));
-  }
-  append_utf_8(code, unescaped_);
-  return true;
-}
-
-/// \uXXXX
-bool JsonParser::code_unit(std::uint32_t& unit) {
-  if (at_[1] != 'u') return broken("an escape that JSON does not know");
-  for (std::ptrdiff_t i = 2; i < 6; ++i) {
-    if (i == end_ - at_) return ran_out();
-    const std::uint32_t digit = hex_digit(at_[i]);
-    if (digit == no_digit) return broken("an escape without four hexadecimal digits");
-    unit = unit << 4 | digit;
-  }
-  at_ += 6;
-  return true;
-}
-
-/// At least one.
-bool JsonParser::digits() {
-  if (at_ == end_) return ran_out();
-  if (*at_ < '0' || *at_ > '9') return broken("a number without digits");
-  while (at_ != end_ && *at_ >= '0' && *at_ <= '9') ++at_;
-  return true;
-}
-
-bool JsonParser::number(std::string_view& text) {
-  const char* const start = at_;
-  if (*at_ == '-') ++at_;
-  if (at_ != end_ && *at_ == '0') {
-    ++at_;
-  } else if (!digits()) {
-    return false;
-  }
-  if (at_ != end_ && *at_ == '.') {
-    ++at_;
-    if (!digits()) return false;
-  }
-  if (at_ != end_ && (*at_ == 'e' || *at_ == 'E')) {
-    ++at_;
-    if (at_ != end_ && (*at_ == '+' || *at_ == '-')) ++at_;
-    if (!digits()) return false;
-  }
-  if (at_ == end_ && !whole_) return ran_out();  // it may go on
-  text = {start, static_cast<std::size_t>(at_ - start)};
-  if (text.size() > max_number) return broken("a number that is too long");
-  return true;
-}
-
-bool JsonParser::word(std::string_view word) {
-  const std::string_view here(at_, std::min(left(), word.size()));
-  if (!word.starts_with(here)) return broken("a word that JSON does not know");
-  at_ += here.size();
-  return here.size() == word.size() || ran_out();
-}
-
-/// A value that is neither an object nor an array; at_ is on it.
-bool JsonParser::scalar(Token& token, std::string_view& text) {
-  text = {};
-  switch (*at_) {
-    case '"':
-      token = Token::string;
-      return string(text);
-    case 'n':
-      token = Token::null;
-      return word("null");
-    case 't':
-      token = Token::boolean;
-      return word("true");
-    case 'f':
-      token = Token::boolean;
-      return word("false");
-    default:
-      token = Token::number;
-      if (*at_ != '-' && (*at_ < '0' || *at_ > '9')) return broken("a value is missing");
-      return number(text);
-  }
 }
 
 /// Any value. depth: of the objects and arrays around it that are skipped.
@@ -377,13 +137,8 @@ bool JsonParser::skip(int depth) {
 // --- DICOM ---------------------------------------------------------------------------------------
 
 JsonParser::End JsonParser::parse(std::string_view text, bool whole, std::size_t offset) {
-  begin_ = at_ = text.data();
-  end_ = begin_ + text.size();
-  whole_ = whole;
-  offset_ = offset;
+  begin(text, whole, offset);
   depth_ = 0;
-  incomplete_ = false;
-  fault_.reset();
   builder_.clear();
   const bool read = root();
   if (incomplete_) return End::incomplete;
@@ -605,7 +360,7 @@ bool JsonParser::text(Vr vr, std::size_t index, std::string_view& text) {
   if (token == Token::number && !number_string) return malformed("a string" + of_vr(vr));
   if (!facts(vr).many_values) {
     if (index > 0) return malformed("one value" + of_vr(vr));
-  } else if (text.data() == unescaped_.data() && text.find('\\') != std::string_view::npos) {
+  } else if (is_unescaped(text) && text.find('\\') != std::string_view::npos) {
     return invalid("no backslash within one value" + of_vr(vr));
   }
   if (vr == Vr::PN && text.find('=') != std::string_view::npos) {

@@ -15,12 +15,13 @@
 
 #include "mapping/data_set.h"
 #include "mapping/json.h"
+#include "mapping/json_scanner.h"
 #include "mapping/result.h"
 
 namespace mapping {
 
 /// Reads objects of attributes one after the other and keeps its memory from one to the next.
-class JsonParser {
+class JsonParser : private JsonScanner {
  public:
   enum class End : std::uint8_t {
     data_set,    ///< found() holds it
@@ -34,18 +35,16 @@ class JsonParser {
   /// its end within the object is a fault. offset: of text in all that is read, for faults.
   End parse(std::string_view text, bool whole, std::size_t offset);
   /// Of the text, by the last data set.
-  std::size_t consumed() const { return static_cast<std::size_t>(at_ - begin_); }
+  using JsonScanner::consumed;
   DataSet&& found() { return std::move(found_); }
   Fault&& fault() { return *std::move(fault_); }
 
-  static bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
-  /// What is no JSON, at a byte of all that is read.
-  static Fault broken(std::size_t at, std::string_view what);
+  using JsonScanner::broken;
+  using JsonScanner::is_blank;
 
  private:
   static constexpr std::size_t max_open = DataSetBuilder::max_depth + 2;
-  static constexpr std::size_t max_number = 400;  ///< characters: more than any double has
-  static constexpr int max_skipped_depth = 32;    ///< of members that DICOM JSON does not know
+  static constexpr int max_skipped_depth = 32;  ///< of members that DICOM JSON does not know
 
   /// An attribute whose object is being read.
   struct Attribute {
@@ -56,9 +55,8 @@ class JsonParser {
     int item = -1;           ///< index of the item being read
   };
   enum class Member : std::uint8_t { vr, value, inline_binary, bulk_data_uri, other };
-  enum class Token : std::uint8_t { null, boolean, number, string };
 
-  // All of these leave at_ behind what they read. False: incomplete_ or fault_ says why.
+  // As those of the scanner: all leave at_ behind what they read.
   bool root();
   bool attributes(bool dropped);
   bool attribute_name(Tag& tag);
@@ -79,27 +77,8 @@ class JsonParser {
   bool end_attribute(Attribute& open);
   bool resolve_vr(Attribute& open, int depth);
 
-  // JSON itself.
-  bool more() { return (at_ != end_ && *at_ > ' ') || skip_blanks(); }  ///< to what is no blank
-  bool skip_blanks();
-  bool expect(char c, const char* what);  ///< behind blanks
-  bool member_name(std::string_view& name);
-  bool scalar(Token& token, std::string_view& text);
-  bool string(std::string_view& text);
-  bool string_with_escapes(const char* start, bool ascii, std::string_view& text);
-  bool escape();
-  bool code_unit(std::uint32_t& unit);
-  bool number(std::string_view& text);
-  bool digits();
-  bool word(std::string_view word);
   bool skip(int depth);
-  bool next_of_list(char end, bool& ended);
-  template <std::size_t size>
-  bool take(const char (&literal)[size]);
-  std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
 
-  bool ran_out();
-  bool broken(std::string_view what);
   bool fail(Fault::Kind kind, std::string_view expected);
   bool malformed(std::string_view expected) { return fail(Fault::Kind::malformed, expected); }
   bool invalid(std::string_view expected) { return fail(Fault::Kind::invalid_value, expected); }
@@ -107,21 +86,12 @@ class JsonParser {
   std::string path() const;
 
   const JsonReadOptions options_;
-  const char* begin_ = nullptr;
-  const char* at_ = nullptr;
-  const char* end_ = nullptr;
-  bool whole_ = true;
-  std::size_t offset_ = 0;
-
   DataSetBuilder builder_;
   std::array<Attribute, max_open> open_;  ///< outermost first
   std::size_t depth_ = 0;                 ///< of open_
   std::string values_;                    ///< value field of the innermost, where it is composed
-  std::string unescaped_;                 ///< the last string that had escapes
   std::array<std::string, 3> groups_;     ///< of the last person name
   std::string name_;                      ///< the last person name of more than one group
-  bool incomplete_ = false;
-  std::optional<Fault> fault_;
   DataSet found_;
 };
 

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <cstdint>
 
+#include "mapping/character_set.h"
+
 namespace mapping {
 namespace {
 
@@ -55,23 +57,6 @@ Reference read_reference(std::string_view text) {
       std::from_chars(text.data() + start, text.data() + end, code, hexadecimal ? 16 : 10);
   const bool number = error == std::errc() && last == text.data() + end;
   return number && is_xml_character(code) ? Reference{end + 1, code} : Reference{};
-}
-
-void append_utf_8(std::uint32_t code, std::string& out) {
-  const auto put = [&](std::uint32_t byte) { out.push_back(static_cast<char>(byte)); };
-  if (code < 0x80) return put(code);
-  if (code < 0x800) {
-    put(0xC0 | code >> 6);
-  } else {
-    if (code < 0x10000) {
-      put(0xE0 | code >> 12);
-    } else {
-      put(0xF0 | code >> 18);
-      put(0x80 | (code >> 12 & 0x3F));
-    }
-    put(0x80 | (code >> 6 & 0x3F));
-  }
-  put(0x80 | (code & 0x3F));
 }
 
 }  // namespace

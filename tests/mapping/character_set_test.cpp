@@ -195,3 +195,22 @@ TEST_CASE("garbage is decoded to well-formed UTF-8 or not at all, in every set")
     }
   }
 }
+
+TEST_CASE("a character is one to four bytes of UTF-8") {
+  const std::pair<std::uint32_t, const char*> rows[] = {
+      {0x41, "A"},
+      {0x7F, "\x7F"},
+      {0x80, "\xC2\x80"},
+      {0x7FF, "\xDF\xBF"},
+      {0x800, "\xE0\xA0\x80"},
+      {0xFFFD, "\xEF\xBF\xBD"},
+      {0x10000, "\xF0\x90\x80\x80"},
+      {0x10FFFF, "\xF4\x8F\xBF\xBF"},
+  };
+  for (const auto& [code, bytes] : rows) {
+    std::string text = "x";
+    append_utf_8(code, text);
+    CHECK(text == "x" + std::string(bytes));
+    CHECK(is_utf_8(text));
+  }
+}
