@@ -318,35 +318,64 @@ Keys queue_keys(DeliveryOptions& delivery) {
   };
 }
 
+namespace {
+
+// --- Keys that several sections have.
+
+Keys joined(std::initializer_list<Keys> parts) {
+  Keys all;
+  for (const Keys& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
+Keys route_keys(Route& route) {
+  return {
+      backends("worklist", "empty = not offered", route.worklist),
+      yes_no("worklist_partial", "no", route.worklist_partial),
+      backends("mpps", "the first answers, the others are mirrors; empty = not offered",
+               route.mpps),
+      delivery(route.mpps_queued),
+      retrieve_from(route.retrieve_from),
+      validation(route.validation),
+  };
+}
+
+template <class TlsFiles>
+Keys tls_keys(TlsFiles& files) {
+  return {
+      text("tls_certificate", "", files.certificate),
+      text("tls_private_key", "", files.private_key),
+      text("tls_trusted", "", files.trusted),
+  };
+}
+
+}  // namespace
+
 Keys dimse_keys(Config::DimseFront& front) {
   dimse::ScpOptions& scp = front.options;
-  return {
-      ae_title("ae_title", "MODGATE", scp.ae_title),
-      text("bind", "0.0.0.0", scp.bind),
-      port("port", "11112", scp.port, true),
-      backends("worklist", "empty = not offered", front.route.worklist),
-      yes_no("worklist_partial", "no", front.route.worklist_partial),
-      backends("mpps", "the first answers, the others are mirrors; empty = not offered",
-               front.route.mpps),
-      delivery(front.route.mpps_queued),
-      retrieve_from(front.route.retrieve_from),
-      validation(front.route.validation),
-      integer("max_associations", "200", 1, 10000, scp.max_associations),
-      integer("max_associations_per_ae", "0", 0, 10000, scp.max_associations_per_ae),
-      yes_no("known_modalities_only", "no", scp.known_modalities_only),
-      yes_no("any_called_ae_title", "no", scp.any_called_ae_title),
-      yes_no("fuzzy_matching", "no", scp.fuzzy_matching),
-      seconds("acse_timeout_seconds", "30", scp.acse_timeout),
-      // The modality waits for its response as long as for anything else.
-      seconds("dimse_timeout_seconds", "60", scp.dimse_timeout, scp.transaction_timeout),
-      seconds("idle_timeout_seconds", "300", scp.idle_timeout),
-      integer("max_pdu_bytes", "131072", 4096, 131072, scp.max_pdu_bytes),
-      users_file(front.authentication),
-      tokens_file(front.authentication),
-      text("tls_certificate", "", scp.tls.certificate),
-      text("tls_private_key", "", scp.tls.private_key),
-      text("tls_trusted", "", scp.tls.trusted),
-  };
+  return joined({
+      {
+          ae_title("ae_title", "MODGATE", scp.ae_title),
+          text("bind", "0.0.0.0", scp.bind),
+          port("port", "11112", scp.port, true),
+      },
+      route_keys(front.route),
+      {
+          integer("max_associations", "200", 1, 10000, scp.max_associations),
+          integer("max_associations_per_ae", "0", 0, 10000, scp.max_associations_per_ae),
+          yes_no("known_modalities_only", "no", scp.known_modalities_only),
+          yes_no("any_called_ae_title", "no", scp.any_called_ae_title),
+          yes_no("fuzzy_matching", "no", scp.fuzzy_matching),
+          seconds("acse_timeout_seconds", "30", scp.acse_timeout),
+          // The modality waits for its response as long as for anything else.
+          seconds("dimse_timeout_seconds", "60", scp.dimse_timeout, scp.transaction_timeout),
+          seconds("idle_timeout_seconds", "300", scp.idle_timeout),
+          integer("max_pdu_bytes", "131072", 4096, 131072, scp.max_pdu_bytes),
+          users_file(front.authentication),
+          tokens_file(front.authentication),
+      },
+      tls_keys(scp.tls),
+  });
 }
 
 namespace {
@@ -382,37 +411,35 @@ Key cross_origins(std::vector<std::string>& target) {
 
 Keys web_keys(Config::WebFront& front) {
   web::OriginServerOptions& server = front.options;
-  return {
-      text("bind", "0.0.0.0", server.bind),
-      port("port", "8081", server.port, true),
-      base_path(server.base_path),
-      backends("worklist", "empty = not offered", front.route.worklist),
-      yes_no("worklist_partial", "no", front.route.worklist_partial),
-      backends("mpps", "the first answers, the others are mirrors; empty = not offered",
-               front.route.mpps),
-      delivery(front.route.mpps_queued),
-      retrieve_from(front.route.retrieve_from),
-      validation(front.route.validation),
-      integer("max_connections", "256", 1, 100000, server.max_connections),
-      integer("max_connections_per_address", "128", 0, 100000, server.max_connections_per_address),
-      integer("max_body_bytes", "4194304", 1024, 1u << 30, server.max_body_bytes),
-      integer("max_response_bytes", "67108864", 1024, 1u << 30, server.max_response_bytes),
-      integer("count_cap", "1000", 0, 1000000, server.count_cap),
-      integer<std::uint64_t>("count_cap_milliseconds", "500", 0, 60000,
-                             [&server](std::uint64_t number) {
-                               server.count_cap_milliseconds = std::chrono::milliseconds(number);
-                             }),
-      choice<int>("no_match_status", "204", {{"204", 204}, {"200", 200}},
-                  [&server](int status) { server.no_match_status = status; }),
-      yes_no("gateway_status_codes", "no", server.gateway_status_codes),
-      cross_origins(server.cors_allowed_origins),
-      users_file(server.authentication),
-      tokens_file(server.authentication),
-      read_only_users(server.authentication),
-      text("tls_certificate", "", server.tls.certificate),
-      text("tls_private_key", "", server.tls.private_key),
-      text("tls_trusted", "", server.tls.trusted),
-  };
+  return joined({
+      {
+          text("bind", "0.0.0.0", server.bind),
+          port("port", "8081", server.port, true),
+          base_path(server.base_path),
+      },
+      route_keys(front.route),
+      {
+          integer("max_connections", "256", 1, 100000, server.max_connections),
+          integer("max_connections_per_address", "128", 0, 100000,
+                  server.max_connections_per_address),
+          integer("max_body_bytes", "4194304", 1024, 1u << 30, server.max_body_bytes),
+          integer("max_response_bytes", "67108864", 1024, 1u << 30, server.max_response_bytes),
+          integer("count_cap", "1000", 0, 1000000, server.count_cap),
+          integer<std::uint64_t>("count_cap_milliseconds", "500", 0, 60000,
+                                 [&server](std::uint64_t number) {
+                                   server.count_cap_milliseconds =
+                                       std::chrono::milliseconds(number);
+                                 }),
+          choice<int>("no_match_status", "204", {{"204", 204}, {"200", 200}},
+                      [&server](int status) { server.no_match_status = status; }),
+          yes_no("gateway_status_codes", "no", server.gateway_status_codes),
+          cross_origins(server.cors_allowed_origins),
+          users_file(server.authentication),
+          tokens_file(server.authentication),
+          read_only_users(server.authentication),
+      },
+      tls_keys(server.tls),
+  });
 }
 
 Key kind_key(std::string& kind) {
@@ -430,31 +457,31 @@ Keys admin_keys(Config::Admin& admin) {
 }
 
 Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::string& kind) {
-  return {
-      kind_key(kind),
-      yes_no("verify_matches", "no", backend.verify_matches),
-      yes_no("combined_date_time", "yes", backend.combined_date_time),
-      mirror_states(backend.mirror),
-      mirror_modalities(backend.mirror),
-      required(ae_title("ae_title", "", scu.ae_title)),
-      required(text("host", "", scu.host)),
-      port("port", "104", scu.port, false),
-      ae_title("calling_ae_title", "MODGATE", scu.calling_ae_title),
-      integer("max_associations", "8", 1, 1000, scu.max_associations),
-      yes_no("reuse_associations", "yes", scu.reuse_associations),
-      seconds("idle_release_seconds", "30", scu.idle_release),
-      character_set("character_set", scu.character_set),
-      unencodable_text(scu.replace_unencodable),
-      character_set("assume_character_set", scu.assume_character_set),
-      seconds("acse_timeout_seconds", "5", scu.acse_timeout),
-      seconds("dimse_timeout_seconds", "30", scu.dimse_timeout),
-      text("username", "", scu.username),
-      secret_file("password_file", scu.passcode),
-      secret_file("bearer_token_file", scu.bearer_token),
-      text("tls_certificate", "", scu.tls.certificate),
-      text("tls_private_key", "", scu.tls.private_key),
-      text("tls_trusted", "", scu.tls.trusted),
-  };
+  return joined({
+      {
+          kind_key(kind),
+          yes_no("verify_matches", "no", backend.verify_matches),
+          yes_no("combined_date_time", "yes", backend.combined_date_time),
+          mirror_states(backend.mirror),
+          mirror_modalities(backend.mirror),
+          required(ae_title("ae_title", "", scu.ae_title)),
+          required(text("host", "", scu.host)),
+          port("port", "104", scu.port, false),
+          ae_title("calling_ae_title", "MODGATE", scu.calling_ae_title),
+          integer("max_associations", "8", 1, 1000, scu.max_associations),
+          yes_no("reuse_associations", "yes", scu.reuse_associations),
+          seconds("idle_release_seconds", "30", scu.idle_release),
+          character_set("character_set", scu.character_set),
+          unencodable_text(scu.replace_unencodable),
+          character_set("assume_character_set", scu.assume_character_set),
+          seconds("acse_timeout_seconds", "5", scu.acse_timeout),
+          seconds("dimse_timeout_seconds", "30", scu.dimse_timeout),
+          text("username", "", scu.username),
+          secret_file("password_file", scu.passcode),
+          secret_file("bearer_token_file", scu.bearer_token),
+      },
+      tls_keys(scu.tls),
+  });
 }
 
 namespace {
