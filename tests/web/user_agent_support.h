@@ -130,6 +130,21 @@ inline Headers remaining(int number) {
                        number)}};
 }
 
+/// The value of the request's Authorization header; "-" without one.
+inline std::string authorization(const Request& request) {
+  const std::string name = "Authorization: ";
+  const std::size_t at = request.head.find(name);
+  if (at == std::string::npos) return "-";
+  const std::size_t end = request.head.find("\r\n", at);
+  return request.head.substr(at + name.size(), end - at - name.size());
+}
+
+inline std::vector<std::string> authorizations(ScriptedServer& server) {
+  std::vector<std::string> values;
+  for (const Request& request : server.requests()) values.push_back(authorization(request));
+  return values;
+}
+
 inline const Uid uid = *Uid::parse("1.2.3.77");
 inline const std::string target = "/ris/modality-performed-procedure-steps/1.2.3.77";
 inline const std::string in_progress =
