@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <functional>
@@ -105,6 +106,9 @@ class MemoryServices : public mapping::WorklistService, public mapping::MppsServ
 
   SearchAnswer on_search;
   std::function<std::optional<Outcome>()> on_mpps;  ///< an outcome instead of the store's own
+  std::atomic<bool> retrievable{true};
+
+  bool offers_retrieve() const override { return retrievable; }
 
   Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                  const Context& context) override {
@@ -297,6 +301,26 @@ inline std::string associate_ac(int contexts, std::size_t max_pdu = 16384,
     body += pdu_item(0x21, inner + pdu_item(0x40, std::string(syntax)));
   }
   return pdu(2, body + user_information(max_pdu));
+}
+
+struct ContextResult {
+  int id;
+  int result;
+  std::string transfer_syntax;
+  bool operator==(const ContextResult&) const = default;
+};
+/// Of the presentation contexts in an A-ASSOCIATE-AC; a refused one's transfer syntax says nothing.
+inline std::vector<ContextResult> context_results(const std::string& pdu) {
+  const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(pdu.at(at)); };
+  const auto word = [&](std::size_t at) { return std::size_t{byte(at)} << 8 | byte(at + 1); };
+  std::vector<ContextResult> results;
+  for (std::size_t at = 74; at + 4 <= pdu.size(); at += 4 + word(at + 2)) {
+    if (pdu[at] != 0x21) continue;
+    const bool accepted = pdu[at + 6] == 0;
+    results.push_back({byte(at + 4), byte(at + 6),
+                       accepted ? pdu.substr(at + 12, word(at + 10)) : std::string()});
+  }
+  return results;
 }
 
 inline std::string pdv(std::uint8_t context, std::uint8_t control, const std::string& fragment) {

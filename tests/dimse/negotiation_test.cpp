@@ -2,31 +2,15 @@
 // Between our two roles, and with bare PDUs.
 #include "dimse/negotiation.h"
 
-#include "dimse/scu.h"
-#include "loopback.h"
+#include "scu_support.h"
 
 using namespace loopback;  // NOLINT: test code
 using dimse::UserIdentity;
-using mapping::NetworkEvent;
 
 namespace {
 
-dimse::ScuOptions options_for(std::uint16_t port) {
-  dimse::ScuOptions options;
-  options.ae_title = "MODGATE";
-  options.host = "127.0.0.1";
-  options.port = port;
-  return options;
-}
-
-Context context() {
-  Context context;
-  context.deadline = std::chrono::steady_clock::now() + 20s;
-  return context;
-}
-
 Outcome search(dimse::Scu& scu, bool fuzzy_matching) {
-  mapping::Search search{identifier()};
+  auto search = search_for(identifier());
   search.fuzzy_matching = fuzzy_matching;
   return scu.search(
       search, [](mapping::Match&&) { return true; }, context());

@@ -3,19 +3,12 @@
 #include <future>
 
 #include "dimse/scp.h"
-#include "dimse/scu.h"
 #include "library_scu.h"
-#include "loopback.h"
+#include "scu_support.h"
 
 using namespace loopback;  // NOLINT: test code
 
 namespace {
-
-Context context() {
-  Context context;
-  context.deadline = std::chrono::steady_clock::now() + 20s;
-  return context;
-}
 
 void change(Front& front, dimse::ScpOptions options) {
   auto prepared = front.scp->prepare(std::move(options));

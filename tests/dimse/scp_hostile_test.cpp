@@ -119,29 +119,13 @@ TEST_CASE("Each presentation context gets its own answer (rule H3)") {
                           {mwl, {big_endian}}}));
   const auto answer = peer.receive_pdu();
   REQUIRE(answer.at(0) == 2);
-  struct {
-    int result;
-    std::string syntax;
-  } const expected[] = {{0, implicit_le}, {0, explicit_le}, {3, ""},        {3, ""},
-                        {4, ""},          {0, implicit_le}, {0, big_endian}};
-  std::size_t at = 74;
-  const auto word = [&](std::size_t where) {
-    return static_cast<std::size_t>(static_cast<unsigned char>(answer[where]) << 8 |
-                                    static_cast<unsigned char>(answer[where + 1]));
-  };
-  std::size_t seen = 0;
-  for (; at + 4 <= answer.size(); at += 4 + word(at + 2)) {
-    if (answer[at] != 0x21) continue;
-    INFO("context " << seen);
-    REQUIRE(seen < std::size(expected));
-    CHECK(answer[at + 4] == static_cast<char>(2 * seen + 1));
-    CHECK(answer[at + 6] == static_cast<char>(expected[seen].result));
-    if (expected[seen].result == 0) {
-      CHECK(answer.substr(at + 12, word(at + 10)) == expected[seen].syntax);
-    }
-    ++seen;
-  }
-  CHECK(seen == std::size(expected));
+  CHECK(context_results(answer) == std::vector<ContextResult>{{1, 0, implicit_le},
+                                                              {3, 0, explicit_le},
+                                                              {5, 3, ""},
+                                                              {7, 3, ""},
+                                                              {9, 4, ""},
+                                                              {11, 0, implicit_le},
+                                                              {13, 0, big_endian}});
 }
 
 TEST_CASE("What is no DICOM costs one line in the log") {

@@ -1,29 +1,11 @@
 // A lost answer of an SCP, settled by N-GET: what is certain is said, what is not stays unknown.
 #include "dimse/settlement.h"
 
-#include "dimse/scu.h"
-#include "loopback.h"
+#include "scu_support.h"
 
 using namespace loopback;  // NOLINT: test code
-namespace command_field = dimse::command_field;
 
 namespace {
-
-dimse::ScuOptions options_for(std::uint16_t port) {
-  dimse::ScuOptions options;
-  options.ae_title = "RIS";
-  options.host = "127.0.0.1";
-  options.port = port;
-  return options;
-}
-
-Context context() {
-  Context context;
-  context.deadline = std::chrono::steady_clock::now() + 20s;
-  return context;
-}
-
-Uid uid() { return Uid::parse("1.2.3").value(); }
 
 /// An SCP that drops the connection instead of answering, as often as the test says, after or
 /// without having done what was asked.
@@ -88,7 +70,7 @@ struct ForgetfulScp {
 TEST_CASE("A create whose answer was lost is found done by N-GET, and not repeated") {
   ForgetfulScp peer;
   dimse::Scu scu(options_for(peer.scp.port()), {});
-  const auto outcome = scu.create(uid(), mpps("IN PROGRESS"), context());
+  const auto outcome = scu.create(uid("1.2.3"), mpps("IN PROGRESS"), context());
   CHECK(outcome.how == Outcome::How::answered);
   CHECK(outcome.status == status::success);
   CHECK(peer.write_count() == 1);
@@ -98,7 +80,7 @@ TEST_CASE("A create that was not done is sent once more") {
   ForgetfulScp peer;
   peer.done_first = false;
   dimse::Scu scu(options_for(peer.scp.port()), {});
-  CHECK(scu.create(uid(), mpps("IN PROGRESS"), context()).status == status::success);
+  CHECK(scu.create(uid("1.2.3"), mpps("IN PROGRESS"), context()).status == status::success);
   CHECK(peer.state() == "IN PROGRESS");
   CHECK(peer.write_count() == 2);
 }
@@ -108,7 +90,7 @@ TEST_CASE("A create that is lost twice stays unknown") {
   peer.done_first = false;
   peer.lost = 2;
   dimse::Scu scu(options_for(peer.scp.port()), {});
-  CHECK(scu.create(uid(), mpps("IN PROGRESS"), context()).how == Outcome::How::unknown);
+  CHECK(scu.create(uid("1.2.3"), mpps("IN PROGRESS"), context()).how == Outcome::How::unknown);
   CHECK(peer.write_count() == 2);
 }
 
@@ -120,7 +102,7 @@ TEST_CASE("A UID that holds somebody else's step is no success") {
       .add(tags::PerformedProcedureStepStatus, Vr::CS, "IN PROGRESS");
   peer.set(other.build().value());
   dimse::Scu scu(options_for(peer.scp.port()), {});
-  CHECK(scu.create(uid(), mpps("IN PROGRESS"), context()).how == Outcome::How::unknown);
+  CHECK(scu.create(uid("1.2.3"), mpps("IN PROGRESS"), context()).how == Outcome::How::unknown);
   CHECK(peer.write_count() == 1);
 }
 
@@ -132,7 +114,7 @@ TEST_CASE(
     peer.set(mpps("IN PROGRESS"));
     peer.done_first = done;
     dimse::Scu scu(options_for(peer.scp.port()), {});
-    CHECK(scu.update(uid(), mpps("COMPLETED"), context()).status == status::success);
+    CHECK(scu.update(uid("1.2.3"), mpps("COMPLETED"), context()).status == status::success);
     CHECK(peer.state() == "COMPLETED");
     CHECK(peer.write_count() == (done ? 1u : 2u));
   }
@@ -142,8 +124,9 @@ TEST_CASE("Where the SCP offers no N-GET the outcome stays unknown and nothing i
   ForgetfulScp peer;
   peer.contexts = 3;
   dimse::Scu scu(options_for(peer.scp.port()), {});
-  CHECK(scu.create(uid(), mpps("IN PROGRESS"), context()).how == Outcome::How::unknown);
-  CHECK(scu.create(uid(), mpps("IN PROGRESS"), context()).status == status::duplicate_sop_instance);
+  CHECK(scu.create(uid("1.2.3"), mpps("IN PROGRESS"), context()).how == Outcome::How::unknown);
+  CHECK(scu.create(uid("1.2.3"), mpps("IN PROGRESS"), context()).status ==
+        status::duplicate_sop_instance);
   CHECK(peer.write_count() == 2);
 }
 

@@ -3,11 +3,9 @@
 #include "dimse/tls.h"
 
 #include "certificates.h"
-#include "dimse/scu.h"
-#include "loopback.h"
+#include "scu_support.h"
 
 using namespace loopback;  // NOLINT: test code
-using mapping::NetworkEvent;
 
 namespace {
 
@@ -21,19 +19,10 @@ dimse::ScpOptions front_options(const std::string& certificate, const std::strin
 
 dimse::ScuOptions scu_options(std::uint16_t port, const std::string& certificate,
                               const std::string& trusted) {
-  dimse::ScuOptions options;
-  options.ae_title = "MODGATE";
-  options.host = "127.0.0.1";
-  options.port = port;
+  auto options = options_for(port);
   options.tls = files().options(certificate, trusted);
   options.acse_timeout = 5s;
   return options;
-}
-
-Context context() {
-  Context context;
-  context.deadline = std::chrono::steady_clock::now() + 20s;
-  return context;
 }
 
 Outcome echo(std::uint16_t port, const std::string& certificate, const std::string& trusted) {
