@@ -229,7 +229,9 @@ Decision Scp::Impl::decide(const ScpOptions& options, const AssociationRequest& 
   }
   if (services.mpps != nullptr) {
     decision.abstract_syntaxes.push_back(uids::mpps);
-    decision.abstract_syntaxes.push_back(uids::mpps_retrieve);
+    if (services.mpps->offers_retrieve()) {
+      decision.abstract_syntaxes.push_back(uids::mpps_retrieve);
+    }
   }
   return decision;
 }

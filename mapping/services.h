@@ -95,7 +95,7 @@ class MppsService {
   virtual Outcome retrieve(const Uid& mpps, const AttributeList& attributes, DataSet& found,
                            const Context& context) = 0;
   /// False once it is known that the peer does not offer N-GET, which is optional: capabilities
-  /// leave Retrieve out (rule C9). Whoever asks nevertheless is told so by retrieve.
+  /// and negotiation leave it out (rules C9, H3). Whoever asks nevertheless is told so by retrieve.
   virtual bool offers_retrieve() const { return true; }
 };
 

@@ -178,6 +178,27 @@ TEST_CASE(
   CHECK_FALSE(front.lines.hold("eyJ"));
 }
 
+TEST_CASE(
+    "MPPS Retrieve is refused to the caller whose backend is known not to offer it (H3, C9)") {
+  Front front;
+  const auto results = [&] {
+    return context_results(answer_to(
+        front.port, associate_rq({{std::string(uids::mpps)}, {std::string(uids::mpps_retrieve)}})));
+  };
+  const std::string syntax(uids::explicit_vr_little_endian);
+  CHECK(results() == std::vector<ContextResult>{{1, 0, syntax}, {3, 0, syntax}});
+  front.services.retrievable = false;
+  CHECK(results() == std::vector<ContextResult>{{1, 0, syntax}, {3, 3, ""}});
+  dimse::Scu scu(options_for(front.port), {});
+  CHECK(scu.create(uid("1.2.3"), mpps("IN PROGRESS"), context()).good());
+  CHECK_FALSE(scu.offers_retrieve());  // so the next gateway says so too
+  DataSet found;
+  const auto outcome = scu.retrieve(uid("1.2.3"), {}, found, context());
+  CHECK(outcome.event == NetworkEvent::abstract_syntax_refused);
+  front.services.retrievable = true;  // as it is for whoever comes later
+  CHECK(results() == std::vector<ContextResult>{{1, 0, syntax}, {3, 0, syntax}});
+}
+
 TEST_CASE("An AE title without a character is rejected as not recognized (rule H11)") {
   dimse::ScpOptions options;
   options.any_called_ae_title = true;
