@@ -5,82 +5,20 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "gateway/admin_page.h"
+#include "gateway/queue_actions.h"
+#include "gateway/queue_watch.h"
+#include "gateway/status_report.h"
+#include "web/page_guard.h"
 #include "web/page_server.h"
 
 namespace gateway {
 namespace {
 
 constexpr auto plain_text = "text/plain; charset=utf-8";
-
-/// Reads the queue's numbers every few seconds, since that may wait for the disk.
-class QueueWatch {
- public:
-  struct Depths {
-    std::vector<QueueDepth> of_receivers;
-    std::string fault;  ///< why there are none
-  };
-
-  QueueWatch(MppsQueue& queue, std::chrono::milliseconds interval, mapping::Log log)
-      : queue_(queue), interval_(interval), log_(std::move(log)) {
-    look();
-    thread_ = std::thread([this] { watch(); });
-  }
-  ~QueueWatch() {
-    {
-      const std::lock_guard lock(mutex_);
-      ending_ = true;
-    }
-    ends_.notify_all();
-    thread_.join();
-  }
-  QueueWatch(const QueueWatch&) = delete;
-  QueueWatch& operator=(const QueueWatch&) = delete;
-
-  Depths depths() const {
-    const std::lock_guard lock(mutex_);
-    return depths_;
-  }
-
- private:
-  void watch() {
-    std::unique_lock lock(mutex_);
-    while (!ends_.wait_for(lock, interval_, [this] { return ending_; })) {
-      lock.unlock();
-      look();
-      lock.lock();
-    }
-  }
-
-  void look() {
-    Depths now;
-    try {
-      now.of_receivers = queue_.depths();
-    } catch (const QueueFailure& failure) {
-      now.fault = failure.what();
-    }
-    const std::lock_guard lock(mutex_);
-    if (!now.fault.empty() && now.fault != depths_.fault) {
-      log_(mapping::LogLevel::error, "the queue cannot be read: " + now.fault);
-    }
-    depths_ = std::move(now);
-  }
-
-  MppsQueue& queue_;
-  const std::chrono::milliseconds interval_;
-  const mapping::Log log_;
-  mutable std::mutex mutex_;
-  std::condition_variable ends_;
-  bool ending_ = false;  // guarded by mutex_
-  Depths depths_;        // guarded by mutex_
-  std::thread thread_;
-};
 
 }  // namespace
 
@@ -90,7 +28,9 @@ class Admin::Impl {
       : sources_(std::move(sources)),
         watch_options_(watch),
         log_(std::move(log)),
-        server_({options.bind, options.port, std::move(options.authentication)}, pages(), log_) {}
+        server_({options.bind, options.port, std::move(options.authentication),
+                 std::move(options.host_names)},
+                pages(), actions(), log_) {}
 
   mapping::Result<std::uint16_t> start() {
     backends_.emplace(sources_.backends, watch_options_, log_);
@@ -104,8 +44,13 @@ class Admin::Impl {
   web::Pages pages() {
     return {{"/",
              [] {
-               return web::Page{200, "text/html; charset=utf-8", std::string(admin_page)};
+               return web::Page{
+                   200,
+                   "text/html; charset=utf-8",
+                   std::string(admin_page),
+                   {{"Content-Security-Policy", web::content_security_policy(admin_page)}}};
              }},
+            {"/status", [this] { return status(); }},
             {"/healthz",
              [] {
                return web::Page{200, plain_text, "ok\n"};
@@ -113,6 +58,9 @@ class Admin::Impl {
             {"/readyz", [this] { return ready(); }},
             {"/metrics", [this] { return metrics(); }}};
   }
+  web::PageActions actions();
+  web::Page act(QueueVerb verb, const web::PageAction& action);
+  web::Page status() const;
   web::Page ready() const;
   web::Page metrics() const;
   void write_fronts(MetricsText& text) const;
@@ -127,6 +75,32 @@ class Admin::Impl {
   std::optional<QueueWatch> queue_;       ///< constant after start
   web::PageServer server_;                // last: its threads use what stands above
 };
+
+/// The queue's: only where there is one.
+web::PageActions Admin::Impl::actions() {
+  if (sources_.queue == nullptr) return {};
+  return {{"/queue/retry",
+           [this](const web::PageAction& action) { return act(QueueVerb::retry, action); }},
+          {"/queue/discard",
+           [this](const web::PageAction& action) { return act(QueueVerb::discard, action); }}};
+}
+
+web::Page Admin::Impl::act(QueueVerb verb, const web::PageAction& action) {
+  auto answer = QueueActions(*sources_.queue, sources_.wake, log_).act(verb, action);
+  queue_->look();  // the page that asked sees what it did
+  return answer;
+}
+
+web::Page Admin::Impl::status() const {
+  StatusReport report;
+  report.ready = ready().status == 200;
+  report.stopping = stopping_;
+  report.backends = backends_->states();
+  if (queue_) report.queue = queue_->state();
+  if (server_.allows_actions()) report.token = server_.token();
+  report.now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  return {200, "application/json", to_json(report, sources_)};
+}
 
 namespace {
 
@@ -178,7 +152,7 @@ web::Page Admin::Impl::ready() const {
     line(service.name, good, what);
   }
   if (queue_) {
-    const auto depths = queue_->depths();
+    const auto depths = queue_->state();
     const bool good = depths.fault.empty();
     line("mpps queue", good, good ? "can be read" : "cannot be read: " + depths.fault);
   }
@@ -227,10 +201,10 @@ void Admin::Impl::write_backends(MetricsText& text) const {
 }
 
 void Admin::Impl::write_queue(MetricsText& text) const {
-  const auto depths = queue_->depths();
+  const auto depths = queue_->state();
   const auto of_receivers = [&](std::string_view name, std::string_view help, const auto& value) {
     text.family(name, "gauge", help);
-    for (const QueueDepth& depth : depths.of_receivers) {
+    for (const QueueDepth& depth : depths.receivers) {
       text.sample({{"receiver", depth.receiver}}, value(depth));
     }
   };

@@ -37,10 +37,13 @@ struct AdminSources {
   std::function<std::map<std::string, std::size_t>()> associations;  ///< open, by backend
   std::function<std::map<std::string, std::uint64_t>()> mismatches;  ///< Router::mismatches
   const Metrics* metrics = nullptr;
-  MppsQueue* queue = nullptr;  ///< null: there is none
+  MppsQueue* queue = nullptr;                      ///< null: there is none
+  std::function<void(const std::string&)> wake{};  ///< Router::wake; with queue
 };
 
-/// GET /: the status page.
+/// GET /: the status page. GET /status: what it shows, as JSON (status_report.h).
+/// POST /queue/retry, /queue/discard: what a person does about a message by that page, see
+/// QueueActions; they alone wait for a disk.
 /// GET /healthz: 200 "ok" as long as the process serves.
 /// GET /readyz: 200 if all fronts listen, of each service at least one backend answers, and the
 /// queue can be read; 503 otherwise. A line for each says which and why.

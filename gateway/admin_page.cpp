@@ -8,166 +8,261 @@ const std::string_view admin_page = R"page(<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'">
 <title>modgate</title>
 <style>
-:root { color-scheme: light dark; --good: #1a7f37; --bad: #c62828; --line: #8886; }
-@media (prefers-color-scheme: dark) { :root { --good: #57c878; --bad: #ff8a80; } }
-body { font: 16px/1.45 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 60rem; }
+:root { color-scheme: light dark; --back: #ffffff; --text: #1b1f24; --soft: #59636e; --good: #176b33; --bad: #b3261e; --care: #7a4b00; --line: #8888; --card: #f4f5f7; }
+@media (prefers-color-scheme: dark) { :root { --back: #14171a; --text: #e8eaed; --soft: #a3adb8; --good: #6bd58a; --bad: #ff9a90; --care: #ffc266; --line: #8888; --card: #1f2428; } }
+* { box-sizing: border-box; }
+body { font: 16px/1.45 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 64rem; background: var(--back); color: var(--text); overflow-wrap: anywhere; }
 h1 { font-size: 1.3rem; margin: 0; }
-h2 { font-size: 1rem; margin: 1.5rem 0 .3rem; }
-#verdict { font-size: 1.15rem; font-weight: 600; padding: .6rem .8rem; margin: .8rem 0; border-left: .4rem solid; }
-.good { color: var(--good); }
-.bad { color: var(--bad); }
-ul { list-style: none; margin: 0; padding: 0; }
-li { padding: .35rem 0; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
-li b { display: inline-block; min-width: 5.5rem; }
-.wide { overflow-x: auto; }
+h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
+h2:focus { outline: none; }
+:focus-visible { outline: 3px solid var(--good); outline-offset: 2px; }
+a { color: inherit; }
+.verdict { padding: .6rem .9rem; margin: .8rem 0; border-left: .4rem solid; background: var(--card); }
+.verdict strong { font-size: 1.2rem; }
+.verdict ul { margin: .3rem 0 0; padding: 0 0 0 1.2rem; color: var(--text); }
+.good { color: var(--good); } .bad { color: var(--bad); } .care { color: var(--care); } .soft { color: var(--soft); }
+.picture { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: .6rem 1.6rem; align-items: start; }
+.picture h3 { font-size: .9rem; margin: 0; color: var(--soft); font-weight: 600; }
+.cards { list-style: none; margin: .3rem 0 0; padding: 0; display: grid; gap: .5rem; }
+.cards > li { background: var(--card); border-left: .3rem solid var(--line); padding: .5rem .7rem; }
+.cards > li.good { border-color: var(--good); color: inherit; } .cards > li.bad { border-color: var(--bad); color: inherit; } .cards > li.care { border-color: var(--care); color: inherit; }
+.cards p { margin: .15rem 0 0; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; }
+figure { margin: 0; background: var(--card); padding: .6rem .7rem; }
+figcaption { font-size: .9rem; }
+svg { display: block; width: 100%; height: 5rem; margin-bottom: .3rem; }
+svg rect { fill: var(--soft); } svg rect.bad { fill: var(--bad); } svg path { fill: none; stroke: var(--line); vector-effect: non-scaling-stroke; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: right; padding: .3rem .5rem; border-top: 1px solid var(--line); font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); gap: 1rem; }
-svg { width: 100%; height: 4rem; border: 1px solid var(--line); }
-polyline { fill: none; stroke: currentColor; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
-footer { margin-top: 2rem; font-size: .85rem; }
+th { color: var(--soft); font-size: .85rem; font-weight: 600; }
+th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-top: 1px solid var(--line); vertical-align: top; font-variant-numeric: tabular-nums; }
+button { font: inherit; color: inherit; background: var(--back); border: 1px solid; border-radius: .3rem; padding: .35rem .8rem; min-height: 2.2rem; cursor: pointer; }
+button.bad { color: var(--bad); }
+.buttons { display: flex; gap: .6rem; margin-top: .4rem; flex-wrap: wrap; }
+dialog { max-width: 30rem; width: calc(100% - 2rem); border: 2px solid var(--bad); background: var(--back); color: var(--text); }
+dialog::backdrop { background: #000a; }
+footer { margin-top: 2rem; font-size: .9rem; color: var(--soft); }
+@media (max-width: 40rem) {
+  .picture { grid-template-columns: minmax(0, 1fr); }
+  table, tbody, tr { display: block; } thead { display: none; }
+  tr { border-top: 1px solid var(--line); padding: .35rem 0; } td { display: inline-block; border: 0; padding: 0 .8rem 0 0; }
+  td[data-of]::before { content: attr(data-of) " "; color: var(--soft); font-size: .85rem; }
+}
 </style>
 </head>
 <body>
 <h1>modgate</h1>
-<p id="verdict" role="status" aria-live="polite">asking …</p>
+<div id="verdict" class="verdict" role="status"><strong>asking …</strong></div>
+<p id="said" role="status" hidden></p>
 <main>
-<h2>Fronts and services</h2>
-<ul id="services"></ul>
-<h2>Transactions</h2>
-<div class="wide" tabindex="0" role="region" aria-label="Transactions">
-<table id="transactions"><thead><tr><th scope="col">from, to, what</th><th scope="col">since start</th><th scope="col">failed</th><th scope="col">a minute</th><th scope="col">ms each</th></tr></thead><tbody></tbody></table>
-</div>
-<div class="charts">
-<figure><svg id="rate" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="Transactions a minute"><polyline/></svg><figcaption>a minute: <span id="rate-now">–</span></figcaption></figure>
-<figure><svg id="latency" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="Milliseconds each"><polyline/></svg><figcaption>ms each: <span id="latency-now">–</span></figcaption></figure>
-</div>
 <section id="queue-section" hidden>
-<h2>MPPS queue</h2>
-<ul id="queue"></ul>
-<p>To retry or discard messages: <code>modgate queue --help</code></p>
+<h2 id="queue-title" tabindex="-1">MPPS queue</h2>
+<div id="queue"></div>
+</section>
+<section>
+<h2>Who asks, who answers</h2>
+<div class="picture">
+<div><h3>Fronts: modalities and web clients come in here</h3><ul id="fronts" class="cards"></ul></div>
+<div><h3>Backends: these answer them</h3><ul id="backends" class="cards"></ul></div>
+</div>
+</section>
+<section>
+<h2>The last hour</h2>
+<div class="charts">
+<figure><svg id="rate" viewBox="0 0 60 20" preserveAspectRatio="none" role="img" aria-labelledby="rate-text"></svg><figcaption id="rate-text"></figcaption></figure>
+<figure><svg id="latency" viewBox="0 0 60 20" preserveAspectRatio="none" role="img" aria-labelledby="latency-text"></svg><figcaption id="latency-text"></figcaption></figure>
+</div>
+</section>
+<section>
+<h2>Last transactions</h2>
+<table id="recent"><thead><tr><th scope="col">time</th><th scope="col">what</th><th scope="col">asked by</th><th scope="col">result</th><th scope="col">ms</th></tr></thead><tbody></tbody></table>
+</section>
+<section>
+<h2>Since the start</h2>
+<table id="routes"><thead><tr><th scope="col">what</th><th scope="col">all</th><th scope="col">failed</th><th scope="col">a minute now</th><th scope="col">ms each</th></tr></thead><tbody></tbody></table>
 </section>
 </main>
-<footer><a href="readyz">/readyz</a> <a href="metrics">/metrics</a> <span id="when"></span></footer>
+<dialog id="sure" aria-labelledby="sure-title" aria-describedby="sure-text">
+<h2 id="sure-title"></h2>
+<p id="sure-text"></p>
+<div class="buttons"><button id="keep" type="button">Keep it</button><button id="discard" type="button" class="bad">Discard it for good</button></div>
+</dialog>
+<footer><p><a href="readyz">/readyz</a> · <a href="metrics">/metrics</a> · <span id="when"></span></p></footer>
 <script>
 'use strict';
 const byId = (id) => document.getElementById(id);
-const make = (tag, text, style) => {
+const make = (tag, text, style, ...parts) => {
   const element = document.createElement(tag);
-  element.textContent = text;
+  if (text) element.textContent = text;
   if (style) element.className = style;
+  element.append(...parts);
   return element;
 };
-// What to try, by what the cause says.
-const advice = [
-  [/refused/i, 'Is the program started there? Do host and port fit?'],
-  [/unknown host/i, 'Correct the host name, or look at the name server.'],
-  [/timed out|in time/i, 'Is the machine on? Is a firewall in the way?'],
-  [/AE title/i, 'Correct ae_title, or make calling_ae_title known there.'],
-  [/certificate|TLS|handshake/i, 'Look at tls_trusted, and at the certificate there.'],
-];
-// name{label="value",…} number → { name, labels, value }
-function read(text) {
-  const samples = [];
-  for (const line of text.split('\n')) {
-    const match = line.match(/^([a-z_]+)(?:\{(.*)\})? (\S+)$/);
-    if (!match) continue;
-    const labels = {};
-    for (const [, key, value] of (match[2] || '').matchAll(/([a-z]+)="((?:[^"\\]|\\.)*)"/g)) labels[key] = value.replace(/\\(.)/g, '$1');
-    samples.push({ name: match[1], labels, value: Number(match[3]) });
-  }
-  return samples;
+const time = (at) => new Date(at).toLocaleTimeString([], { hour12: false });
+const moment = (at) => (Date.now() - at < 20 * 3600e3 ? '' : `${new Date(at).toLocaleDateString()} `) + time(at);
+const age = (seconds) => (seconds < 180 ? `${Math.round(seconds)} s` : seconds < 10800 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`);
+const shown = (number) => (number === undefined || !isFinite(number) ? '–' : number < 10 ? number.toFixed(1) : String(Math.round(number)));
+const cell = (text, of, style) => { const td = make('td', text, style); td.dataset.of = of; return td; };
+const plural = (count, one, more) => `${count} ${count === 1 ? one : more}`;
+// What is drawn anew only when it has changed: a person may be reading it, or have the focus in it.
+const drawn = new Map();
+function changed(name, value) {
+  const text = JSON.stringify(value);
+  if (drawn.get(name) === text) return false;
+  drawn.set(name, text);
+  return true;
 }
-const routeOf = ({ front, backend, operation }) => `${front} → ${backend}: ${operation}`;
-function routes(samples) {
-  const found = new Map();
-  for (const { name, labels, value } of samples) {
-    const key = routeOf(labels);
-    const add = (field) => {
-      if (!found.has(key)) found.set(key, { count: 0, failed: 0, seconds: 0 });
-      found.get(key)[field] += value;
-    };
-    if (name === 'modgate_transactions_total' && labels.status === 'failure') add('failed');
-    if (name === 'modgate_transaction_duration_seconds_count') add('count');
-    if (name === 'modgate_transaction_duration_seconds_sum') add('seconds');
-  }
-  return found;
+let token = '', last, asked;
+
+function showVerdict({ ready, stopping, services, backends, queue }) {
+  const held = queue ? queue.held.length : 0;
+  const down = backends.filter(({ state }) => state === 'down');
+  const points = down.map(({ name, fault, since }) => {
+    const hit = services.filter((service) => service.backends.includes(name));
+    const dead = hit.filter((service) => !service.ready).map((service) => service.name);
+    return [`${name} does not answer since ${moment(since)}: ${fault.why}.`, fault.try, dead.length ? `Refused now: ${dead.join(', ')}.` : 'Others answer in its place.'];
+  });
+  if (queue && queue.fault) points.push([`The MPPS queue cannot be read: ${queue.fault}.`, 'Is the disk of state_dir full, or broken?']);
+  if (held) points.push([`${plural(held, 'MPPS message is', 'MPPS messages are')} held: a person has to decide, below.`]);
+  if (!changed('verdict', [ready, stopping, points])) return;
+  const verdict = byId('verdict');
+  verdict.className = `verdict ${!ready ? 'bad' : points.length ? 'care' : 'good'}`;
+  const headline = stopping ? 'The gateway is stopping.' : !ready ? (down.length || (queue && queue.fault) ? 'Something does not work.' : 'Not everything has answered yet.') : points.length ? 'It works, but needs a look.' : 'Everything answers.';
+  verdict.replaceChildren(make('strong', headline));
+  if (points.length) verdict.append(make('ul', '', '', ...points.map((lines) => make('li', lines.filter(Boolean).join(' ')))));
 }
-const shown = (number) => (number === undefined || !isFinite(number) ? '–' : number < 10 ? number.toFixed(1) : Math.round(number).toString());
-function draw(id, values) {
-  const most = Math.max(1, ...values);
-  byId(id).firstElementChild.setAttribute('points', values.map((value, i) => `${(i * 100) / 59},${98 - (value * 96) / most}`).join(' '));
-}
-const rates = [], latencies = [];
-let before;
-function showReadiness(text) {
-  const [, ...lines] = text.trimEnd().split('\n');
-  byId('services').replaceChildren(...lines.map((line) => {
-    const [, name, state, what] = line.match(/^(.*?): (ready|not ready): (.*)$/) || ['', line, 'not ready', ''];
-    const item = make('li', '');
-    const good = state === 'ready';
-    item.append(make('b', good ? '✓ ready' : '✗ DOWN', good ? 'good' : 'bad'), ` ${name}: ${what}`);
-    const hint = / does not answer/.test(what) && advice.find(([cause]) => cause.test(what));
-    if (hint) item.append(make('div', `→ ${hint[1]} “modgate probe” says more.`));
+function showPicture({ fronts, services, backends }) {
+  if (!changed('picture', [fronts, services, backends])) return;
+  byId('fronts').replaceChildren(...fronts.map(({ name, address, in_use, refused }) => {
+    const what = name === 'dimse' ? ['association', 'associations'] : ['connection', 'connections'];
+    const item = make('li', '', 'good', make('b', `${name} front`), ` ${address}`, make('p', `${plural(in_use, ...what)} open, ${refused} refused since the start`));
+    for (const { name: service, ready, backends: answering } of services.filter((one) => one.name.startsWith(`${name} `) || (name === 'dimse' && one.name.startsWith('modality ')))) {
+      item.append(make('p', '', '', make('span', ready ? '✓' : '✗', ready ? 'good' : 'bad'), ` ${service} → ${answering.join(', ')}`));
+    }
+    return item;
+  }));
+  const words = { up: ['✓ answers', 'good'], own: ['✓ part of this gateway', 'good'], down: ['✗ DOWN', 'bad'], unknown: ['… not asked yet', 'care'] };
+  byId('backends').replaceChildren(...backends.map(({ name, state, since, fault, failure }) => {
+    const [word, style] = words[state];
+    const item = make('li', '', style, make('b', name), ' ', make('span', word, style));
+    if (state === 'up') item.append(make('span', ` since ${moment(since)}`, 'soft'));
+    if (fault) item.append(make('p', `${state === 'down' ? `since ${moment(since)}` : `Last outage ${moment(fault.at)}`}: ${fault.why}`, state === 'down' ? 'bad' : 'soft'));
+    if (fault && state === 'down') item.append(make('p', `→ ${fault.try} “modgate probe” says more.`));
+    if (failure) item.append(make('p', `Last failure ${moment(failure.at)}: ${failure.operation} by ${failure.caller || failure.address}: ${failure.words} (${failure.status})`, 'soft'), make('p', `→ ${failure.try}`, 'soft'));
     return item;
   }));
 }
-function showTransactions(samples) {
-  const now = { at: performance.now(), routes: routes(samples) };
-  const minutes = before && (now.at - before.at) / 60000;
-  let count = 0, seconds = 0;
-  byId('transactions').tBodies[0].replaceChildren(...[...now.routes].filter(([, route]) => route.count > 0).map(([key, route]) => {
-    const past = (before && before.routes.get(key)) || { count: 0, seconds: 0 };
-    const grown = before ? route.count - past.count : 0;
-    count += grown;
-    seconds += before ? route.seconds - past.seconds : 0;
-    const row = make('tr', '');
-    row.append(make('td', key), make('td', String(route.count)), make('td', String(route.failed), route.failed ? 'bad' : ''),
-      make('td', before ? shown(grown / minutes) : '–'), make('td', shown((route.seconds / route.count) * 1000)));
-    return row;
+function chart(id, values, bad) {
+  const most = Math.max(1e-9, ...values);
+  const bar = (x, value, style) => {
+    const rect = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
+    const height = Math.max(value > 0 ? 0.6 : 0, (value * 19) / most);
+    for (const [key, number] of Object.entries({ x: x + 0.1, y: 20 - height, width: 0.8, height })) rect.setAttribute(key, number);
+    if (style) rect.setAttribute('class', style);
+    return rect;
+  };
+  byId(id).replaceChildren(...values.map((value, x) => bar(x, value)), ...bad.map((value, x) => bar(x, value, 'bad')));
+}
+function showHour({ minutes }) {
+  if (!changed('hour', minutes)) return;
+  const counts = minutes.map(([count]) => count), failed = minutes.map((minute) => minute[1]), means = minutes.map((minute) => minute[2]);
+  const all = counts.reduce((a, b) => a + b, 0), bad = failed.reduce((a, b) => a + b, 0);
+  chart('rate', counts, failed);
+  chart('latency', means, []);
+  byId('rate-text').textContent = `Transactions a minute: ${counts[58]} in the last whole minute, at most ${Math.max(...counts)}; ${all} in the hour, ${bad} of them failed.`;
+  const weighed = minutes.reduce((sum, [count, , mean]) => sum + count * mean, 0) / all;
+  byId('latency-text').textContent = `Milliseconds each: ${shown(weighed)} on average, the slowest ${shown(Math.max(...minutes.map((minute) => minute[3])))}.`;
+}
+function showRecent({ recent }) {
+  if (!changed('recent', recent)) return;
+  byId('recent').tBodies[0].replaceChildren(...(recent.length ? recent.map((one) => make('tr', '', '',
+    cell(moment(one.at), ''), cell(`${one.operation} ${one.front} → ${one.backend}`, ''), cell(`${one.caller} ${one.address}`.trim(), 'by'),
+    cell(one.failed ? `✗ ${one.words} (${one.status})` : `✓ ${one.words}`, '', one.failed ? 'bad' : ''), cell(shown(one.ms), 'ms'))) : [make('tr', '', '', make('td', 'none since the start'))]));
+}
+function showRoutes({ routes, now }) {
+  const rows = routes.map(({ front, backend, operation, count, failed, seconds }) => {
+    const what = `${front} → ${backend}: ${operation}`;
+    const before = last && last.routes.get(what);
+    const minute = last ? shown((count - (before || 0)) / ((now - last.now) / 60000)) : '–';
+    return [what, count, failed, minute, shown((seconds / count) * 1000)];
+  });
+  last = { now, routes: new Map(routes.map((one) => [`${one.front} → ${one.backend}: ${one.operation}`, one.count])) };
+  if (!changed('routes', rows)) return;
+  byId('routes').tBodies[0].replaceChildren(...rows.map(([what, count, failed, minute, each]) => make('tr', '', '', cell(what, ''),
+    cell(String(count), 'all'), cell(String(failed), 'failed', failed ? 'bad' : ''), cell(minute, 'a minute now'), cell(each, 'ms each'))));
+}
+function showQueue({ queue, now }) {
+  byId('queue-section').hidden = !queue;
+  if (!queue) return;
+  const lines = queue.fault ? [`It cannot be read: ${queue.fault}`] : queue.receivers.map(({ name, open, held, oldest }) => `${name}: ${open} waiting or under way, ${held} of them held${open ? `; the oldest is ${age((now - oldest) / 1000)} old` : ''}`);
+  const list = byId('queue').querySelector('.cards') || make('ul', '', 'cards');
+  if (changed('depths', lines)) byId('queue').replaceChildren(...(lines.length ? lines : ['Empty: everything is delivered.']).map((line) => make('p', line)), list);
+  if (!changed('held', [queue.held, Boolean(token)])) return;
+  const focused = document.activeElement && document.activeElement.dataset.key;
+  list.replaceChildren(...queue.held.map((held) => {
+    const name = `message ${held.message} for ${held.receiver}`;
+    const button = (word, act, style) => {
+      const element = make('button', word, style);
+      element.type = 'button';
+      element.dataset.key = `${word} ${name}`;
+      element.setAttribute('aria-label', `${word} ${name}`);
+      element.onclick = () => act(held, name);
+      return element;
+    };
+    const item = make('li', '', 'bad', make('b', name), ` ${held.operation} of ${held.caller || 'a web client'}, accepted ${moment(held.accepted)}, ${plural(held.attempts, 'attempt', 'attempts')}`,
+      make('p', `Held: ${held.reason} (${held.status})`, 'bad'));
+    item.append(token ? make('div', '', 'buttons', button('Retry', (one) => act('retry', one)), button('Discard', ask, 'bad'))
+      : make('p', 'This port is open to other machines and asks nobody who he is: set users in [admin], or use “modgate queue”.', 'soft'));
+    return item;
   }));
-  if (before) {
-    rates.push(count / minutes);
-    latencies.push(count ? (seconds / count) * 1000 : 0);
-    if (rates.length > 60) { rates.shift(); latencies.shift(); }
-    draw('rate', rates);
-    draw('latency', latencies);
-    byId('rate-now').textContent = shown(rates.at(-1));
-    byId('latency-now').textContent = count ? shown(latencies.at(-1)) : '–';
-  }
-  before = now;
+  if (focused) (list.querySelector(`[data-key="${CSS.escape(focused)}"]`) || byId('queue-title')).focus();
 }
-function showQueue(samples) {
-  byId('queue-section').hidden = !samples.some(({ name }) => name === 'modgate_queue_readable');
-  const of = (name, receiver) => (samples.find((one) => one.name === name && one.labels.receiver === receiver) || {}).value || 0;
-  const receivers = samples.filter(({ name }) => name === 'modgate_queue_messages');
-  byId('queue').replaceChildren(...receivers.map(({ labels: { receiver }, value }) => {
-    const held = of('modgate_queue_held', receiver);
-    return make('li', `${receiver}: ${value} open, ${held} held, the oldest ${Math.round(of('modgate_queue_oldest_age_seconds', receiver))} s old`, held ? 'bad' : '');
-  }), ...(receivers.length ? [] : [make('li', 'empty')]));
+function say(text, bad) {
+  const said = byId('said');
+  said.hidden = false;
+  said.className = bad ? 'bad' : 'good';
+  said.textContent = text;
 }
-async function look() {
-  const verdict = byId('verdict');
+async function act(verb, { message, receiver }) {
   try {
-    const [ready, metrics] = await Promise.all(['readyz', 'metrics'].map((path) => fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(4000) })));
-    const samples = read(await metrics.text());
-    showReadiness(await ready.text());
-    showTransactions(samples);
-    showQueue(samples);
-    verdict.textContent = ready.ok ? 'Everything answers.' : 'Something does not answer: see below.';
-    verdict.className = ready.ok ? 'good' : 'bad';
-    byId('when').textContent = `as of ${new Date().toLocaleTimeString()}`;
+    const answer = await fetch(`queue/${verb}`, { method: 'POST', headers: { 'Content-Type': 'application/x-www-form-urlencoded', 'X-Page-Token': token }, body: `message=${message}&receiver=${encodeURIComponent(receiver)}`, signal: AbortSignal.timeout(15000) });
+    const told = await answer.json();
+    say(told.says || told.detail, !answer.ok);
   } catch (error) {
-    verdict.textContent = 'The gateway does not answer. Is modgate running?';
-    verdict.className = 'bad';
+    say('The gateway did not answer: look again whether it was done.', true);
   }
-  setTimeout(look, 2000);
+  await look();
 }
-look();
+function ask(held, name) {
+  asked = held;
+  byId('sure-title').textContent = `Discard ${name}?`;
+  byId('sure-text').textContent = `${held.receiver} will never get it: what it says of the step of ${held.caller || 'a web client'} is lost there. What waits behind it goes on.`;
+  byId('sure').showModal();
+  byId('keep').focus();
+}
+byId('keep').onclick = () => byId('sure').close();
+byId('discard').onclick = () => { byId('sure').close(); byId('queue-title').focus(); act('discard', asked); };
+async function look() {
+  try {
+    const answer = await fetch('status', { cache: 'no-store', signal: AbortSignal.timeout(4000) });
+    if (!answer.ok) throw new Error(String(answer.status));
+    const now = await answer.json();
+    token = now.token;
+    showVerdict(now);
+    showQueue(now);
+    showPicture(now);
+    showHour(now);
+    showRecent(now);
+    showRoutes(now);
+    byId('when').textContent = `as of ${time(now.now)}`;
+  } catch (error) {
+    if (!changed('verdict', String(error))) return;
+    byId('verdict').className = 'verdict bad';
+    byId('verdict').replaceChildren(make('strong', 'The gateway does not answer.'), make('ul', '', '', make('li', 'What stands below is old. Is modgate running? “systemctl status modgate”, “journalctl -u modgate”.')));
+  }
+}
+(async () => { for (;;) { await look(); await new Promise((resolve) => setTimeout(resolve, 2000)); } })();
 </script>
 </body>
 </html>

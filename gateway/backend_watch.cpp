@@ -46,23 +46,27 @@ void BackendWatch::watch(const WatchedBackend& backend) {
 }
 
 void BackendWatch::note(const std::string& name, const mapping::Outcome& outcome) {
-  BackendState now;
-  now.is = outcome.how == mapping::Outcome::How::answered ? Is::up : Is::down;
-  if (now.is == Is::down) {
-    now.why = outcome.error_comment.empty() ? "no answer" : outcome.error_comment;
-  }
-  BackendState before;
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  const Is is = outcome.how == mapping::Outcome::How::answered ? Is::up : Is::down;
+  const std::string why = outcome.error_comment.empty() ? "no answer" : outcome.error_comment;
+  Is before = Is::unknown;
+  bool news = false;  // down for a reason that was not told yet
   {
     const std::lock_guard lock(mutex_);
+    BackendState& state = states_[name];
     // All that it or we allow are in use: others ask it now, so it is as it was.
     const bool busy = outcome.event == mapping::NetworkEvent::busy ||
                       outcome.event == mapping::NetworkEvent::rejected_transient;
-    if (busy && states_[name].is == Is::up) return;
-    before = std::exchange(states_[name], now);
+    if (busy && state.is == Is::up) return;
+    before = std::exchange(state.is, is);
+    if (before != is) state.since = now;
+    news = is == Is::down && (before != is || state.last_fault->why != why);
+    state.why = is == Is::down ? why : std::string();
+    if (news) state.last_fault = BackendState::Fault{why, outcome.event, now};
   }
-  if (now.is == Is::down && (before.is != Is::down || before.why != now.why)) {
-    log_(mapping::LogLevel::warn, fmt::format("backend {} does not answer: {}", name, now.why));
-  } else if (now.is == Is::up && before.is == Is::down) {
+  if (news) {
+    log_(mapping::LogLevel::warn, fmt::format("backend {} does not answer: {}", name, why));
+  } else if (is == Is::up && before == Is::down) {
     log_(mapping::LogLevel::info, fmt::format("backend {} answers again", name));
   }
 }

@@ -28,8 +28,17 @@ struct WatchedBackend {
 /// What is known of one.
 struct BackendState {
   enum class Is : std::uint8_t { unknown, up, down };
+  using Time = std::chrono::sys_time<std::chrono::milliseconds>;
+  /// Why it did not answer.
+  struct Fault {
+    std::string why;  ///< for a person
+    mapping::NetworkEvent event = mapping::NetworkEvent::none;
+    Time at{};  ///< when it was first seen so
+  };
   Is is = Is::unknown;
-  std::string why;  ///< for a person; only when down
+  std::string why;                  ///< for a person; only when down
+  Time since{};                     ///< it is as it is
+  std::optional<Fault> last_fault;  ///< of now, when down; or the last before
 };
 
 struct BackendWatchOptions {

@@ -76,6 +76,7 @@ struct Config {
     std::string bind = "127.0.0.1";           ///< numeric IPv4 or IPv6 address
     std::uint16_t port = 8082;                ///< 0 = any free one
     web::AuthenticationFiles authentication;  ///< no files = everybody is served
+    std::vector<std::string> host_names;      ///< by which it is asked, beside addresses
   };
   std::optional<DimseFront> dimse;
   std::optional<WebFront> web;

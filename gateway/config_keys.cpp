@@ -281,6 +281,14 @@ Key read_only_users(web::AuthenticationFiles& target) {
           }};
 }
 
+Key host_names(std::vector<std::string>& target) {
+  return {"host_names", "", "empty, or names of hosts without port, joined by commas",
+          [&target](const std::string& value) {
+            target = split_names(value);
+            return std::string();
+          }};
+}
+
 // --- The table.
 
 }  // namespace
@@ -453,6 +461,7 @@ Keys admin_keys(Config::Admin& admin) {
       text("bind", "127.0.0.1", admin.bind),
       port("port", "8082", admin.port, true),
       users_file(admin.authentication),
+      host_names(admin.host_names),
   };
 }
 

@@ -9,6 +9,8 @@
 #include <memory>
 #include <string>
 
+#include "gateway/json_text.h"
+
 namespace gateway {
 namespace {
 
@@ -26,20 +28,6 @@ spdlog::level::level_enum to_spdlog(mapping::LogLevel level) {
   return spdlog::level::info;
 }
 
-std::string clean(std::string_view line, LogFormat format) {
-  std::string text;
-  for (const char c : line) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F)
-      text.push_back('?');
-    else if (format == LogFormat::json && (c == '"' || c == '\\'))
-      text.append({'\\', c});
-    else
-      text.push_back(c);
-  }
-  return text;
-}
-
 }  // namespace
 
 mapping::Log make_log(mapping::LogLevel level, LogFormat format) {
@@ -55,7 +43,8 @@ mapping::Log make_log(mapping::LogLevel level, LogFormat format) {
     const auto spdlog_level = to_spdlog(line_level);
     if (!logger->should_log(spdlog_level)) return;
     try {
-      logger->log(spdlog_level, spdlog::string_view_t(clean(line, format)));
+      logger->log(spdlog_level, spdlog::string_view_t(format == LogFormat::json ? json_text(line)
+                                                                                : printable(line)));
     } catch (...) {  // a log that cannot be written stops nothing
     }
   };

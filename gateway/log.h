@@ -7,8 +7,8 @@
 
 namespace gateway {
 
-/// Makes the sink for everything this process logs. Control characters of a line (a peer may have
-/// sent them) come out as "?". Safe from any thread.
+/// Makes the sink for everything this process logs. Control characters of a line and what is no
+/// UTF-8 (a peer may have sent them) come out as "?". Safe from any thread.
 mapping::Log make_log(mapping::LogLevel level, LogFormat format);
 
 }  // namespace gateway

@@ -62,6 +62,8 @@ std::string escaped(std::string_view value) {
 
 }  // namespace
 
+std::string_view operation_name(Transaction operation) { return operations[index(operation)]; }
+
 void MetricsText::family(std::string_view name, std::string_view type, std::string_view help) {
   family_ = name;
   text_ += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);
@@ -106,13 +108,29 @@ RouteSeries Metrics::series(Transaction operation, const std::string& backend) {
   return route;
 }
 
+std::vector<RouteNumbers> Metrics::numbers() const {
+  std::vector<RouteNumbers> all;
+  for (const auto& [key, series] : series_) {
+    const auto& [protocol, backend, operation] = key;
+    RouteNumbers numbers{fronts[index(protocol)], operation_name(operation), backend};
+    for (const auto& bucket : series->buckets_) numbers.count += bucket.load(relaxed);
+    if (numbers.count == 0) continue;
+    for (const auto& how : series->by_status_[index(StatusClass::failure)]) {
+      numbers.failed += how.load(relaxed);
+    }
+    numbers.seconds = static_cast<double>(series->nanoseconds_.load(relaxed)) / 1e9;
+    all.push_back(std::move(numbers));
+  }
+  return all;
+}
+
 void Metrics::write(MetricsText& text) const {
   const auto labels = [](const Key& key) {
     const auto& [protocol, backend, operation] = key;
     return MetricLabels{{"front", fronts[index(protocol)]},
                         {"backend", backend},
                         {"service", service_of(operation)},
-                        {"operation", operations[index(operation)]}};
+                        {"operation", operation_name(operation)}};
   };
   text.family("modgate_transactions_total", "counter",
               "Transactions by the class of their DIMSE status and how it came about.");

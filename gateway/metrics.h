@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/recent_transactions.h"
 #include "mapping/outcome.h"
 #include "mapping/services.h"
 
@@ -79,6 +80,18 @@ struct RouteSeries {
   }
 };
 
+/// The words for an operation in logs and metrics.
+std::string_view operation_name(mapping::Transaction operation);
+
+/// What one series has counted.
+struct RouteNumbers {
+  std::string_view front, operation;
+  std::string backend;
+  std::uint64_t count = 0;
+  std::uint64_t failed = 0;
+  double seconds = 0;  ///< all together
+};
+
 /// Owns the series. They are asked for while the gateway is put together, by one thread; recording
 /// and writing is safe from any thread after that.
 class Metrics {
@@ -93,10 +106,17 @@ class Metrics {
 
   /// All series, in a stable order.
   void write(MetricsText& text) const;
+  /// Those that have counted anything, in the same order.
+  std::vector<RouteNumbers> numbers() const;
+
+  /// What whoever records here remembers for the status page.
+  RecentTransactions& recent() { return recent_; }
+  const RecentTransactions& recent() const { return recent_; }
 
  private:
   using Key = std::tuple<mapping::Caller::Protocol, std::string, mapping::Transaction>;
   std::map<Key, std::unique_ptr<TransactionSeries>> series_;  ///< constant once it is put together
+  RecentTransactions recent_;
 };
 
 /// Memory, threads, descriptors, processor time and start of this process, under the names that

@@ -7,15 +7,13 @@
 #include <charconv>
 #include <iostream>
 
+#include "gateway/json_text.h"
+#include "gateway/metrics.h"
 #include "gateway/sqlite_mpps_queue.h"
 #include "mapping/json.h"
 
 namespace gateway {
 namespace {
-
-std::string_view name_of(mapping::Transaction operation) {
-  return operation == mapping::Transaction::create ? "create" : "update";
-}
 
 std::string iso(QueueTime time) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
@@ -30,13 +28,6 @@ std::string age(QueueTime since) {
   if (seconds < 180 * 60) return fmt::format("{}m", seconds / 60);
   if (seconds < 72 * 3600) return fmt::format("{}h", seconds / 3600);
   return fmt::format("{}d", seconds / 86400);
-}
-
-/// A name that a peer chose cannot bring control characters to a terminal.
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
-  return text;
 }
 
 /// In the DICOM JSON Model; null where it has no form in JSON (such as a number out of range).
@@ -98,8 +89,8 @@ class Session {
     for (const QueueEntry& entry : entries) {
       fmt::print(out_, "{:>8}  {:<{}}  {:<10}  {:<6}  {:<{}}  {:>5}  {:>8}  {:04X}    {}\n",
                  entry.id, entry.receiver, receiver, to_string(entry.state),
-                 name_of(entry.operation), printable(entry.caller), caller, age(entry.accepted),
-                 entry.attempts, entry.status, entry.reason);
+                 operation_name(entry.operation), printable(entry.caller), caller,
+                 age(entry.accepted), entry.attempts, entry.status, entry.reason);
     }
     if (entries.size() == command_.filter.limit) {
       fmt::print(error_, "the first {} only, see --limit\n", entries.size());
@@ -120,7 +111,7 @@ class Session {
                "  mpps         {}\n  caller       {}\n  transaction  {}\n  accepted     {}\n"
                "  changed      {}\n  due          {}\n  attempts     {}\n  status       {:04X}\n"
                "  reason       {}\n",
-               entry.id, entry.receiver, to_string(entry.state), name_of(entry.operation),
+               entry.id, entry.receiver, to_string(entry.state), operation_name(entry.operation),
                entry.mpps, printable(entry.caller), entry.transaction, iso(entry.accepted),
                iso(entry.changed), iso(entry.due), entry.attempts, entry.status, entry.reason);
     if (!command_.with_patient_data) return true;
@@ -168,7 +159,7 @@ class Session {
                R"({{"message":{},"receiver":"{}","state":"{}","operation":"{}","mpps":"{}",)"
                R"("accepted":"{}","attempts":{},"status":"{:04X}","attributes":{}}})"
                "\n",
-               entry.id, entry.receiver, to_string(entry.state), name_of(entry.operation),
+               entry.id, entry.receiver, to_string(entry.state), operation_name(entry.operation),
                entry.mpps, iso(entry.accepted), entry.attempts, entry.status,
                json_of(message->attributes));
     return true;

@@ -51,6 +51,8 @@ class Router {
   const Metrics& metrics() const { return metrics_; }
   /// The durable queue; null if no route needs one. Safe from any thread.
   MppsQueue* queue() const { return queue_.get(); }
+  /// Something in the queue may be due for this receiver. Only where there is a queue.
+  void wake(const std::string& receiver) const { delivery_->wake(receiver); }
 
  private:
   /// A backend behind the decorators that are its own; one object is both services.

@@ -81,6 +81,7 @@ AdminSources admin_sources(const Router& router, const std::string& ready, const
   sources.mismatches = [&router] { return router.mismatches(); };
   sources.metrics = &router.metrics();
   sources.queue = router.queue();
+  sources.wake = [&router](const std::string& receiver) { router.wake(receiver); };
   return sources;
 }
 

@@ -1,4 +1,4 @@
-// One line a transaction, and its numbers.
+// One line a transaction, its numbers, and a place among the last ones.
 #include "gateway/transaction_log.h"
 
 #include <fmt/format.h>
@@ -30,10 +30,11 @@ std::string_view name_of(mapping::Outcome::How how) {
 std::string quoted(std::string_view name) { return fmt::format("\"{}\"", name); }
 
 struct Record {
-  std::string_view operation;
-  std::string_view backend;
+  mapping::Transaction operation;
+  const std::string& backend;
   const mapping::Context& context;
   const RouteSeries& series;
+  RecentTransactions& recent;
   Clock::time_point start = Clock::now();
 
   /// matches: of a search.
@@ -50,7 +51,7 @@ struct Record {
     const bool bad = outcome.status_class() == mapping::StatusClass::failure;
     std::string line = fmt::format(
         "tx={} {} {}->{} caller={} address={}{} status={:04X} {} ms={:.1f}", context.transaction,
-        operation, dimse ? "dimse" : "web", backend, quoted(context.caller.name),
+        operation_name(operation), dimse ? "dimse" : "web", backend, quoted(context.caller.name),
         context.caller.address, more, outcome.status, name_of(outcome.how), milliseconds);
     // A peer's Error Comment may name a patient; our own words do not.
     const bool own_words = outcome.how != mapping::Outcome::How::answered;
@@ -58,6 +59,19 @@ struct Record {
       line += " comment=" + quoted(outcome.error_comment);
     }
     log(bad ? mapping::LogLevel::warn : mapping::LogLevel::info, line);
+    using std::chrono::floor;
+    recent.note({.at = floor<std::chrono::milliseconds>(std::chrono::system_clock::now()),
+                 .operation = operation,
+                 .front = context.caller.protocol,
+                 .backend = backend,
+                 .caller = context.caller.name,
+                 .address = context.caller.address,
+                 .transaction = context.transaction,
+                 .how = outcome.how,
+                 .event = outcome.event,
+                 .status = outcome.status,
+                 .comment = own_words ? outcome.error_comment : std::string(),
+                 .took = floor<std::chrono::microseconds>(took)});
   }
 };
 
@@ -68,13 +82,17 @@ LoggedWorklist::LoggedWorklist(mapping::WorklistService& inner, const std::strin
     : inner_(inner),
       backend_(backend),
       search_(metrics.series(mapping::Transaction::search, backend)),
+      recent_(metrics.recent()),
       log_(std::move(log)) {}
 
 mapping::Outcome LoggedWorklist::search(const mapping::Search& search,
                                         const mapping::OnMatch& on_match,
                                         const mapping::Context& context) {
-  const Record record{
-      .operation = "search", .backend = backend_, .context = context, .series = search_};
+  const Record record{.operation = mapping::Transaction::search,
+                      .backend = backend_,
+                      .context = context,
+                      .series = search_,
+                      .recent = recent_};
   std::size_t matches = 0;
   auto outcome = inner_.search(
       search,
@@ -94,12 +112,16 @@ LoggedMpps::LoggedMpps(mapping::MppsService& inner, const std::string& backend, 
       create_(metrics.series(mapping::Transaction::create, backend)),
       update_(metrics.series(mapping::Transaction::update, backend)),
       retrieve_(metrics.series(mapping::Transaction::retrieve, backend)),
+      recent_(metrics.recent()),
       log_(std::move(log)) {}
 
 mapping::Outcome LoggedMpps::create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
                                     const mapping::Context& context) {
-  const Record record{
-      .operation = "create", .backend = backend_, .context = context, .series = create_};
+  const Record record{.operation = mapping::Transaction::create,
+                      .backend = backend_,
+                      .context = context,
+                      .series = create_,
+                      .recent = recent_};
   auto outcome = inner_.create(mpps, attributes, context);
   record.write(log_, outcome);
   return outcome;
@@ -107,8 +129,11 @@ mapping::Outcome LoggedMpps::create(const mapping::Uid& mpps, const mapping::Dat
 
 mapping::Outcome LoggedMpps::update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
                                     const mapping::Context& context) {
-  const Record record{
-      .operation = "update", .backend = backend_, .context = context, .series = update_};
+  const Record record{.operation = mapping::Transaction::update,
+                      .backend = backend_,
+                      .context = context,
+                      .series = update_,
+                      .recent = recent_};
   auto outcome = inner_.update(mpps, modifications, context);
   record.write(log_, outcome);
   return outcome;
@@ -117,8 +142,11 @@ mapping::Outcome LoggedMpps::update(const mapping::Uid& mpps, const mapping::Dat
 mapping::Outcome LoggedMpps::retrieve(const mapping::Uid& mpps,
                                       const mapping::AttributeList& attributes,
                                       mapping::DataSet& found, const mapping::Context& context) {
-  const Record record{
-      .operation = "retrieve", .backend = backend_, .context = context, .series = retrieve_};
+  const Record record{.operation = mapping::Transaction::retrieve,
+                      .backend = backend_,
+                      .context = context,
+                      .series = retrieve_,
+                      .recent = recent_};
   auto outcome = inner_.retrieve(mpps, attributes, found, context);
   record.write(log_, outcome);
   return outcome;

@@ -22,6 +22,7 @@ class LoggedWorklist : public mapping::WorklistService {
   mapping::WorklistService& inner_;
   const std::string backend_;
   const RouteSeries search_;
+  RecentTransactions& recent_;
   const mapping::Log log_;
 };
 
@@ -41,6 +42,7 @@ class LoggedMpps : public mapping::MppsService {
   mapping::MppsService& inner_;
   const std::string backend_;
   const RouteSeries create_, update_, retrieve_;
+  RecentTransactions& recent_;
   const mapping::Log log_;
 };
 

@@ -1,13 +1,15 @@
-// Paths to functions, behind the dispatcher that the origin server uses.
+// Paths to functions, behind the dispatcher that the origin server uses and the guard of pages.
 #include "web/page_server.h"
 
 #include <fmt/format.h>
 
+#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "web/connection_front.h"
 #include "web/dispatcher.h"
+#include "web/page_guard.h"
 
 namespace web {
 namespace {
@@ -30,12 +32,31 @@ std::string pattern(const std::string& path) {
   return result;
 }
 
+bool is_loopback(std::string_view address) {
+  return address.starts_with("127.") || address == "::1";
+}
+
+constexpr std::string_view form_type = "application/x-www-form-urlencoded";
+
+Answer to_answer(Page page) {
+  Answer answer;
+  answer.status = page.status;
+  answer.headers = std::move(page.headers);
+  answer.headers.emplace_back("Content-Type", std::move(page.content_type));
+  answer.headers.emplace_back("Cache-Control", "no-store");
+  answer.body = Body(std::move(page.body));
+  return answer;
+}
+
 }  // namespace
 
 class PageServer::Impl {
  public:
-  Impl(PageServerOptions options, Pages pages, mapping::Log log)
-      : options_(std::move(options)), pages_(std::move(pages)), log_(std::move(log)) {}
+  Impl(PageServerOptions options, Pages pages, PageActions actions, mapping::Log log)
+      : options_(std::move(options)),
+        pages_(std::move(pages)),
+        actions_(std::move(actions)),
+        log_(std::move(log)) {}
   ~Impl() { stop(std::chrono::milliseconds(0)); }
 
   mapping::Result<std::uint16_t> start();
@@ -43,14 +64,23 @@ class PageServer::Impl {
   void stop(std::chrono::milliseconds grace) {
     if (front_) front_->stop(grace);
   }
+  const std::string& token() const { return token_.text(); }
+  bool allows_actions() const {
+    return authentication_.get() != nullptr || is_loopback(options_.bind);
+  }
 
  private:
-  DispatcherOptions dispatcher_options() const;
+  DispatcherOptions dispatcher_options();
+  std::optional<Answer> refusal(const RawRequest& request) const;
+  Answer act(const Call& call, const std::function<Page(const PageAction&)>& action);
   RawResponse serve(const RawRequest& request, const RequestContext& context) const;
 
   const PageServerOptions options_;
   const Pages pages_;
+  const PageActions actions_;
   const mapping::Log log_;
+  const PageToken token_;
+  std::mutex acting_;  ///< held while an action runs
 
   mapping::Current<Authentication> authentication_;  ///< null = everybody is served
 
@@ -59,20 +89,45 @@ class PageServer::Impl {
   std::unique_ptr<ConnectionFront> front_;
 };
 
-DispatcherOptions PageServer::Impl::dispatcher_options() const {
+/// Why an action is not to be done.
+std::optional<Answer> PageServer::Impl::refusal(const RawRequest& request) const {
+  if (!allows_actions()) {
+    return web::to_answer(403, "This port is open to other machines: actions need [admin] users");
+  }
+  if (!is_from_own_page(request)) {
+    return web::to_answer(403, "Actions are taken from the page of this port only");
+  }
+  const auto type = request.header("content-type");
+  if (!type || type->substr(0, type->find(';')) != form_type) {
+    return web::to_answer(415, "Expected application/x-www-form-urlencoded");
+  }
+  if (!token_.is(request.header("x-page-token").value_or(std::string()))) {
+    return web::to_answer(403, "Expected the token of this page: load it again");
+  }
+  return std::nullopt;
+}
+
+/// One worker is always left for those that only look.
+Answer PageServer::Impl::act(const Call& call,
+                             const std::function<Page(const PageAction&)>& action) {
+  if (auto refused = refusal(call.request)) return *std::move(refused);
+  const std::unique_lock lock(acting_, std::try_to_lock);
+  if (!lock) return web::to_answer(503, "Another action is under way: try again");
+  return to_answer(action({call.request.body, call.context.user, call.context.peer_address}));
+}
+
+DispatcherOptions PageServer::Impl::dispatcher_options() {
   DispatcherOptions options;
   std::string paths;
   for (const auto& [path, make] : pages_) {
-    options.routes.push_back({"GET", pattern(path), [&make = make](const Call&) {
-                                Page page = make();
-                                Answer answer;
-                                answer.status = page.status;
-                                answer.headers = {{"Content-Type", std::move(page.content_type)},
-                                                  {"Cache-Control", "no-store"}};
-                                answer.body = Body(std::move(page.body));
-                                return answer;
-                              }});
+    options.routes.push_back(
+        {"GET", pattern(path), [&make = make](const Call&) { return to_answer(make()); }});
     paths += (paths.empty() ? "" : ", ") + path;
+  }
+  for (const auto& [path, action] : actions_) {
+    options.routes.push_back({"POST", pattern(path), [this, &action = action](const Call& call) {
+                                return act(call, action);
+                              }});
   }
   options.not_found = [paths](std::string_view) { return "This port serves " + paths; };
   options.on_options = [](const RawRequest&, const RequestContext&, std::string_view,
@@ -122,15 +177,26 @@ mapping::Result<std::uint16_t> PageServer::Impl::start() {
 
 RawResponse PageServer::Impl::serve(const RawRequest& request,
                                     const RequestContext& context) const {
-  const auto authentication = authentication_.get();
-  if (authentication && !authentication->user(request.header("authorization"))) {
-    return dispatcher_->dispatch(request, context, unauthorized(request, *authentication));
+  if (!is_own_host(request, options_.host_names)) {
+    return dispatcher_->dispatch(
+        request, context,
+        web::to_answer(421,
+                       "This port is not asked by that name: use its address, or add the "
+                       "name to [admin] host_names"));
   }
-  return dispatcher_->dispatch(request, context);
+  const auto authentication = authentication_.get();
+  if (!authentication) return dispatcher_->dispatch(request, context);
+  auto user = authentication->user(request.header("authorization"));
+  if (!user) return dispatcher_->dispatch(request, context, unauthorized(request, *authentication));
+  RequestContext recognised = context;
+  recognised.user = *std::move(user);
+  return dispatcher_->dispatch(request, recognised);
 }
 
-PageServer::PageServer(PageServerOptions options, Pages pages, mapping::Log log)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(pages), std::move(log))) {}
+PageServer::PageServer(PageServerOptions options, Pages pages, PageActions actions,
+                       mapping::Log log)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(pages), std::move(actions),
+                                   std::move(log))) {}
 
 PageServer::~PageServer() = default;
 
@@ -139,6 +205,10 @@ mapping::Result<std::uint16_t> PageServer::start() { return impl_->start(); }
 mapping::Result<mapping::Change> PageServer::prepare(const AuthenticationFiles& files) {
   return impl_->prepare(files);
 }
+
+const std::string& PageServer::token() const { return impl_->token(); }
+
+bool PageServer::allows_actions() const { return impl_->allows_actions(); }
 
 void PageServer::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
 

@@ -172,11 +172,15 @@ TEST_CASE("metrics come in Prometheus' text form, with what the fronts and backe
 TEST_CASE("other paths are 404, other methods 405 with Allow, nothing of the request is echoed") {
   Port port;
   port.open({}, {});
-  const auto unknown = port.get("/admin/<script>", {{"Host", "evil.example"}});
+  const auto unknown = port.get("/admin/<script>", {{"X-More", "evil.example"}});
   REQUIRE(unknown);
   CHECK(unknown->status == 404);
   CHECK(unknown->body.find("script") == std::string::npos);
   CHECK(unknown->body.find("evil") == std::string::npos);
+  const auto hostile = port.get("/", {{"Host", "evil.example"}});
+  REQUIRE(hostile);
+  CHECK(hostile->status == 421);
+  CHECK(hostile->body.find("evil") == std::string::npos);
   CHECK(unknown->body.find("/healthz, /metrics, /readyz") != std::string::npos);
   httplib::Client client("127.0.0.1", port.number);
   const auto posted = client.Post("/metrics", "x=1", "text/plain");
@@ -189,6 +193,24 @@ TEST_CASE("other paths are 404, other methods 405 with Allow, nothing of the req
   REQUIRE(head);
   CHECK(head->status == 200);
   CHECK(port.get("/healthz")->status == 200);
+}
+
+TEST_CASE("the page comes with a policy, and what it shows as JSON; without a queue no actions") {
+  Port port;
+  port.open({{"web worklist", {"store"}}}, {});
+  const auto page = port.get("/");
+  REQUIRE(page);
+  CHECK(page->get_header_value("Content-Security-Policy").find("frame-ancestors 'none'") !=
+        std::string::npos);
+  const auto status = port.get("/status");
+  REQUIRE(status);
+  CHECK(status->get_header_value("Content-Type") == "application/json");
+  CHECK(status->body.find("\"ready\":true") != std::string::npos);
+  CHECK(status->body.find("{\"name\":\"store\",\"state\":\"own\"") != std::string::npos);
+  httplib::Client client("127.0.0.1", port.number);
+  const auto action = client.Post("/queue/discard", "", "application/x-www-form-urlencoded");
+  REQUIRE(action);
+  CHECK(action->status == 404);
 }
 
 TEST_CASE("a file of users that cannot be used keeps the admin port from starting") {

@@ -158,7 +158,8 @@ TEST_CASE("each single fault is found where it stands") {
       {"[dimse]\n[admin]\nport = 70000\n",
        "f.ini:3: [admin] port: expected a whole number from 0 to 65535"},
       {"[dimse]\n[admin]\ntokens = x\n",
-       "f.ini:3: [admin] tokens: unknown key, expected one of bind, port, users"},
+       "f.ini:3: [admin] tokens: unknown key, expected one of bind, port, users, "
+       "host_names"},
       {"[dimse]\n[admin one]\n", "f.ini:2: [admin one] expected no name, as in [admin]"},
       {"[dimse]\n[surprise]\n",
        "f.ini:2: [surprise] unknown section, expected gateway, queue, dimse, web, admin, backend "

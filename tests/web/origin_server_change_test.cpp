@@ -155,7 +155,7 @@ TEST_CASE("Who may see a page port's pages changes, too") {
                            [] {
                              return web::Page{200, "text/plain", "here"};
                            }}},
-                         silent());
+                         {}, silent());
   const auto port = server.start();
   REQUIRE(port.ok());
   Client client(port.value());

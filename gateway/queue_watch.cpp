@@ -1,0 +1,55 @@
+#include "gateway/queue_watch.h"
+
+#include <utility>
+
+namespace gateway {
+
+QueueWatch::QueueWatch(MppsQueue& queue, std::chrono::milliseconds interval, mapping::Log log)
+    : queue_(queue), interval_(interval), log_(std::move(log)) {
+  look();
+  thread_ = std::thread([this] { watch(); });
+}
+
+QueueWatch::~QueueWatch() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  ends_.notify_all();
+  thread_.join();
+}
+
+QueueState QueueWatch::state() const {
+  const std::lock_guard lock(mutex_);
+  return state_;
+}
+
+void QueueWatch::watch() {
+  std::unique_lock lock(mutex_);
+  while (!ends_.wait_for(lock, interval_, [this] { return ending_; })) {
+    lock.unlock();
+    look();
+    lock.lock();
+  }
+}
+
+void QueueWatch::look() {
+  QueueState now;
+  try {
+    now.receivers = queue_.depths();
+    QueueFilter held;
+    held.state = DeliveryState::held;
+    held.limit = QueueState::most_held;
+    now.held = queue_.list(held);
+  } catch (const QueueFailure& failure) {
+    now = {};
+    now.fault = failure.what();
+  }
+  const std::lock_guard lock(mutex_);
+  if (!now.fault.empty() && now.fault != state_.fault) {
+    log_(mapping::LogLevel::error, "the queue cannot be read: " + now.fault);
+  }
+  state_ = std::move(now);
+}
+
+}  // namespace gateway

@@ -1,0 +1,52 @@
+// Reads what a person wants to know of the queue every few seconds, in the background, since that
+// may wait for the disk: the admin port tells what was read last.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gateway/mpps_queue.h"
+#include "mapping/log.h"
+
+namespace gateway {
+
+/// What was read of the queue. A value.
+struct QueueState {
+  static constexpr std::size_t most_held = 100;
+
+  std::vector<QueueDepth> receivers;
+  std::vector<QueueEntry> held;  ///< the oldest, at most most_held
+  std::string fault;             ///< why nothing is known; empty: it is
+};
+
+/// Safe from any thread.
+class QueueWatch {
+ public:
+  /// queue outlives this. One log line when it cannot be read any more.
+  QueueWatch(MppsQueue& queue, std::chrono::milliseconds interval, mapping::Log log);
+  ~QueueWatch();
+  QueueWatch(const QueueWatch&) = delete;
+  QueueWatch& operator=(const QueueWatch&) = delete;
+
+  QueueState state() const;
+  /// Reads now. Blocks for the disk.
+  void look();
+
+ private:
+  void watch();
+
+  MppsQueue& queue_;
+  const std::chrono::milliseconds interval_;
+  const mapping::Log log_;
+  mutable std::mutex mutex_;
+  std::condition_variable ends_;
+  bool ending_ = false;  // guarded by mutex_
+  QueueState state_;     // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace gateway

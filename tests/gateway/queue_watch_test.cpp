@@ -1,0 +1,108 @@
+// What the admin port knows of the queue.
+#include "gateway/queue_watch.h"
+
+#include <catch2/catch.hpp>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "gateway/sqlite_mpps_queue.h"
+#include "tests/gateway/queue_support.h"
+
+using namespace gateway;
+using namespace queue_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto never = 1h;
+void no_log(mapping::LogLevel, std::string_view) {}
+
+struct Queue {
+  Directory directory;
+  std::unique_ptr<SqliteMppsQueue> queue =
+      SqliteMppsQueue::open(directory.path(), SqliteMppsQueue::Role::gateway).value();
+  void accept(int number) {
+    queue->accept(create_message(number), [](const RecordedStep*) {
+      return Acceptance{.destinations = {{"ris", Destination::How::deliver}}};
+    });
+  }
+  void hold_next() {
+    const Attempt refused{.result = Attempt::Result::held, .status = 0x0106, .reason = "refused"};
+    queue->finish(*queue->take("ris", queue_now() + 1h), refused, queue_now(), false);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("depths and held messages are known at once, and again when it looks") {
+  Queue q;
+  q.accept(1);
+  q.accept(2);
+  q.hold_next();
+  QueueWatch watch(*q.queue, never, no_log);
+  auto state = watch.state();
+  CHECK(state.fault.empty());
+  REQUIRE(state.receivers.size() == 1);
+  CHECK(state.receivers[0].open == 2);
+  REQUIRE(state.held.size() == 1);
+  CHECK(state.held[0].id == 1);
+  CHECK(state.held[0].reason == "refused");
+  q.hold_next();
+  CHECK(watch.state().held.size() == 1);
+  watch.look();
+  CHECK(watch.state().held.size() == 2);
+}
+
+TEST_CASE("of many held messages the oldest are told") {
+  Queue q;
+  for (int i = 1; i <= 103; ++i) q.accept(i);
+  for (int i = 1; i <= 103; ++i) q.hold_next();
+  const QueueWatch watch(*q.queue, never, no_log);
+  const auto state = watch.state();
+  CHECK(state.receivers[0].held == 103);
+  REQUIRE(state.held.size() == QueueState::most_held);
+  CHECK(state.held.front().id == 1);
+}
+
+namespace {
+
+/// A queue that cannot be read while it is broken.
+struct Broken : MppsQueue {
+  bool broken = true;
+  Accepted accept(const MppsMessage&, const Judge&) override { return {}; }
+  void decide(MessageId, bool) override {}
+  std::optional<Delivery> take(const std::string&, QueueTime) override { return {}; }
+  std::optional<Delivery> finish(const Delivery&, const Attempt&, QueueTime, bool) override {
+    return {};
+  }
+  std::optional<QueueTime> next_due(const std::string&) override { return {}; }
+  void make_due(const std::string&, QueueTime) override {}
+  bool changed_elsewhere() override { return false; }
+  std::optional<RecordedStep> step(const mapping::Uid&) override { return {}; }
+  std::vector<QueueEntry> list(const QueueFilter&) override { return {}; }
+  std::vector<QueueEntry> entries(MessageId, const std::string&) override { return {}; }
+  std::optional<MppsMessage> message(MessageId) override { return {}; }
+  std::vector<QueueDepth> depths() override {
+    if (broken) throw QueueFailure("disk is gone");
+    return {};
+  }
+  bool retry(MessageId, const std::string&) override { return false; }
+  bool discard(MessageId, const std::string&) override { return false; }
+  std::size_t forget(QueueTime) override { return 0; }
+};
+
+}  // namespace
+
+TEST_CASE("a queue that cannot be read is one line in the log, and is known as such until it can") {
+  Broken queue;
+  std::vector<std::string> lines;
+  QueueWatch watch(queue, never,
+                   [&](mapping::LogLevel, std::string_view line) { lines.emplace_back(line); });
+  watch.look();
+  CHECK(watch.state().fault == "disk is gone");
+  CHECK(lines == std::vector<std::string>{"the queue cannot be read: disk is gone"});
+  queue.broken = false;
+  watch.look();
+  CHECK(watch.state().fault.empty());
+}
