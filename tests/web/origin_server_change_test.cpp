@@ -150,7 +150,9 @@ TEST_CASE("A request keeps the options and services that it began with, and no l
 
 TEST_CASE("Who may see a page port's pages changes, too") {
   const TokenFile file(hash_of_one);
-  web::PageServer server({},
+  web::PageServerOptions options;
+  options.host_names = {"gateway.example"};
+  web::PageServer server(options,
                          {{"/page",
                            [] {
                              return web::Page{200, "text/plain", "here"};
