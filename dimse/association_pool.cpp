@@ -56,9 +56,9 @@ AssociationPool::~AssociationPool() {
   reaper_.join();
 }
 
-std::size_t AssociationPool::size() const {
+mapping::PoolState AssociationPool::state() const {
   std::lock_guard lock(mutex_);
-  return places_taken_;
+  return {idle_.size(), places_taken_ - idle_.size(), turns_.size(), options_.max_associations};
 }
 
 std::optional<AssociationPool::Lease> AssociationPool::acquire(Clock::time_point deadline,

@@ -22,6 +22,7 @@
 #include "dimse/tls.h"
 #include "dimse/transport.h"
 #include "mapping/outcome.h"
+#include "mapping/pool_state.h"
 #include "mapping/services.h"
 
 namespace dimse {
@@ -103,8 +104,7 @@ class AssociationPool {
   std::optional<Lease> acquire(Clock::time_point deadline, mapping::Cancellation* cancellation,
                                Wish wish, Failure& failure);
 
-  /// Open now, idle ones included.
-  std::size_t size() const;
+  mapping::PoolState state() const;
 
  private:
   /// A caller whose turn has not come. Lives on its stack.

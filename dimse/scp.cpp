@@ -149,6 +149,7 @@ class Scp::Impl {
   }
   std::size_t associations() const { return places_.taken(); }
   std::uint64_t refused() const { return refused_; }
+  std::uint64_t replaced_characters() const { return replaced_characters_; }
 
  private:
   /// Constant; each association and each request begins with the current one.
@@ -186,6 +187,7 @@ class Scp::Impl {
   Places places_;
   std::atomic<bool> stopping_{false};
   std::atomic<std::uint64_t> refused_{0};
+  std::atomic<std::uint64_t> replaced_characters_{0};
   Listener listener_;  // last: its threads use what stands above
 };
 
@@ -274,7 +276,7 @@ void Scp::Impl::serve(const Connection& connection) {
   }
   Association association(transport, std::move(accepted.negotiated),
                           {options.max_data_set_bytes, options.dimse_timeout});
-  ScpPeer peer{association, admission.caller, log_, this->options()};
+  ScpPeer peer{association, admission.caller, log_, this->options(), replaced_characters_};
   end(peer, serve(peer, connection.stop_descriptor));
   admission.place.leave();
   transport.close_gracefully(patience());
@@ -347,5 +349,7 @@ void Scp::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
 std::size_t Scp::associations() const { return impl_->associations(); }
 
 std::uint64_t Scp::refused() const { return impl_->refused(); }
+
+std::uint64_t Scp::replaced_characters() const { return impl_->replaced_characters(); }
 
 }  // namespace dimse

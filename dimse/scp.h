@@ -88,6 +88,8 @@ class Scp {
   /// Connections that were closed without an association: a rejection, a refused handshake, a
   /// request that is none.
   std::uint64_t refused() const;
+  /// Characters that became question marks in responses (Modality::replace_unencodable).
+  std::uint64_t replaced_characters() const;
 
  private:
   class Impl;

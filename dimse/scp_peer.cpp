@@ -80,6 +80,7 @@ ScpTransaction::ScpTransaction(const ScpPeer& peer, std::string_view operation,
 
 ScpTransaction::~ScpTransaction() {
   if (peer_.replaced == 0) return;
+  peer_.replaced_characters += peer_.replaced;
   peer_.log(mapping::LogLevel::warn,
             fmt::format("tx={} {}: {} characters replaced by question marks", context_.transaction,
                         operation_, peer_.replaced));

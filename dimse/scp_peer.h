@@ -2,6 +2,7 @@
 // front: scp.cpp makes one for each association.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -20,7 +21,8 @@ struct ScpPeer {
   const mapping::Log& log;
   /// As they stood when the request that is answered had arrived.
   std::shared_ptr<const ScpOptions> options;
-  const Modality* modality = nullptr;  ///< of options; null: no section of its own
+  std::atomic<std::uint64_t>& replaced_characters;  ///< of all peers
+  const Modality* modality = nullptr;               ///< of options; null: no section of its own
   mapping::Services services{};
   /// The last set that the modality used, for answers where none is configured. rule G10
   std::optional<mapping::CharacterSet> used_by_peer{};

@@ -132,7 +132,8 @@ class Scu::Impl {
   LostRequest lost(Scu& scu, Outcome outcome, std::function<Outcome()> repeat,
                    const mapping::Uid& mpps, const Context& context) const;
   Presence probe(const Command& request, const Context& context);
-  std::size_t associations() const { return pool_.size(); }
+  mapping::PoolState pool() const { return pool_.state(); }
+  std::uint64_t replaced_characters() const { return replaced_characters_; }
   bool offers_retrieve() const { return offers_retrieve_; }
 
  private:
@@ -163,6 +164,7 @@ class Scu::Impl {
   const mapping::Log log_;
   AssociationPool pool_;
   std::atomic<bool> offers_retrieve_{true};
+  mutable std::atomic<std::uint64_t> replaced_characters_{0};
 };
 
 /// Takes an association and runs the operation on it. A pooled association that the peer had left
@@ -224,6 +226,7 @@ mapping::Result<std::string> Scu::Impl::encode(const Attempt& attempt,
   if (options_.replace_unencodable) write.count_replaced = &replaced;
   auto written = mapping::write_data_set(data_set, attempt.presentation.transfer_syntax, write);
   if (replaced > 0) {
+    replaced_characters_ += replaced;
     log_(mapping::LogLevel::warn,
          fmt::format("tx={} {}: {} characters replaced by question marks",
                      attempt.context.transaction, options_.ae_title, replaced));
@@ -546,6 +549,8 @@ Scu::Presence Scu::probe(const Context& context) { return impl_->probe(c_echo(),
 
 bool Scu::offers_retrieve() const { return impl_->offers_retrieve(); }
 
-std::size_t Scu::associations() const { return impl_->associations(); }
+mapping::PoolState Scu::pool() const { return impl_->pool(); }
+
+std::uint64_t Scu::replaced_characters() const { return impl_->replaced_characters(); }
 
 }  // namespace dimse

@@ -12,6 +12,7 @@
 #include "dimse/tls.h"
 #include "mapping/character_set.h"
 #include "mapping/log.h"
+#include "mapping/pool_state.h"
 #include "mapping/services.h"
 
 namespace dimse {
@@ -79,8 +80,10 @@ class Scu : public mapping::WorklistService, public mapping::MppsService {
   /// Asks whether there is an SCP, and for what. Logs nothing and keeps no association open.
   Presence probe(const mapping::Context& context);
 
-  /// Associations that are open now, idle ones included.
-  std::size_t associations() const;
+  /// Of its associations.
+  mapping::PoolState pool() const;
+  /// Characters that became question marks, since the start (replace_unencodable).
+  std::uint64_t replaced_characters() const;
 
  private:
   class Impl;

@@ -180,7 +180,41 @@ void Admin::Impl::write_fronts(MetricsText& text) const {
   for (const auto& front : sources_.fronts) {
     text.sample({{"front", front.name}}, static_cast<double>(front.refused()));
   }
+  text.family("modgate_front_replaced_characters_total", "counter",
+              "Characters of answers that became question marks (unencodable_text = replace).");
+  for (const auto& front : sources_.fronts) {
+    if (!front.replaced_characters) continue;
+    text.sample({{"front", front.name}}, static_cast<double>(front.replaced_characters()));
+  }
 }
+
+namespace {
+
+/// Of the backends that have such a pool: what is open, the callers that wait, and the limit.
+void write_pools(MetricsText& text, const std::vector<BackendNumbers>& numbers,
+                 const std::string& name, std::string_view help,
+                 std::optional<mapping::PoolState> BackendNumbers::*pool) {
+  text.family(name, "gauge", help);
+  for (const BackendNumbers& backend : numbers) {
+    if (!(backend.*pool)) continue;
+    const mapping::PoolState& state = *(backend.*pool);
+    text.sample({{"backend", backend.name}, {"state", "idle"}}, static_cast<double>(state.idle));
+    text.sample({{"backend", backend.name}, {"state", "in_use"}},
+                static_cast<double>(state.in_use));
+  }
+  const auto of_pools = [&](std::string_view suffix, std::string_view meaning,
+                            std::size_t mapping::PoolState::*number) {
+    text.family(name + std::string(suffix), "gauge", meaning);
+    for (const BackendNumbers& backend : numbers) {
+      if (!(backend.*pool)) continue;
+      text.sample({{"backend", backend.name}}, static_cast<double>(*(backend.*pool).*number));
+    }
+  };
+  of_pools("_waiting", "Requests that wait for a free one of these.", &mapping::PoolState::waiting);
+  of_pools("_limit", "The most of these that may be open.", &mapping::PoolState::limit);
+}
+
+}  // namespace
 
 void Admin::Impl::write_backends(MetricsText& text) const {
   text.family("modgate_backend_up", "gauge",
@@ -188,16 +222,24 @@ void Admin::Impl::write_backends(MetricsText& text) const {
   for (const auto& [name, state] : backends_->states()) {
     text.sample({{"backend", name}}, state.is == BackendState::Is::up ? 1 : 0);
   }
-  text.family("modgate_backend_associations", "gauge",
-              "Associations open to the backend, idle ones included.");
-  for (const auto& [name, open] : sources_.associations()) {
-    text.sample({{"backend", name}}, static_cast<double>(open));
-  }
-  text.family("modgate_mismatched_matches_total", "counter",
-              "Matches left out by verify_matches: not what was searched for.");
-  for (const auto& [name, dropped] : sources_.mismatches()) {
-    text.sample({{"backend", name}}, static_cast<double>(dropped));
-  }
+  const auto numbers = sources_.numbers();
+  write_pools(text, numbers, "modgate_backend_associations", "Associations open to an SCP.",
+              &BackendNumbers::associations);
+  write_pools(text, numbers, "modgate_backend_connections", "Connections open to an origin server.",
+              &BackendNumbers::connections);
+  const auto of_backends = [&](std::string_view name, std::string_view help, const auto& value) {
+    text.family(name, "counter", help);
+    for (const BackendNumbers& backend : numbers) {
+      const auto& number = backend.*value;
+      if (number) text.sample({{"backend", backend.name}}, static_cast<double>(*number));
+    }
+  };
+  of_backends("modgate_backend_replaced_characters_total",
+              "Characters of requests that became question marks (unencodable_text = replace).",
+              &BackendNumbers::replaced_characters);
+  of_backends("modgate_mismatched_matches_total",
+              "Matches left out by verify_matches: not what was searched for.",
+              &BackendNumbers::mismatched_matches);
 }
 
 void Admin::Impl::write_queue(MetricsText& text) const {

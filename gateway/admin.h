@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,12 +29,13 @@ struct AdminSources {
     std::string address;                     ///< HOST:PORT
     std::function<std::size_t()> in_use;     ///< associations or connections
     std::function<std::uint64_t()> refused;  ///< of them, since the start
+    /// Characters that became question marks, since the start; null: never any.
+    std::function<std::uint64_t()> replaced_characters{};
   };
   std::vector<Front> fronts;
   std::vector<Router::OfferedService> services;
   std::vector<WatchedBackend> backends;  ///< a service's backend that is not here is always there
-  std::function<std::map<std::string, std::size_t>()> associations;  ///< open, by backend
-  std::function<std::map<std::string, std::uint64_t>()> mismatches;  ///< Router::mismatches
+  std::function<std::vector<BackendNumbers>()> numbers;  ///< Router::numbers
   const Metrics* metrics = nullptr;
   MppsQueue* queue = nullptr;                      ///< null: there is none
   std::function<void(const std::string&)> wake{};  ///< Router::wake; with queue

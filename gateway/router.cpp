@@ -27,7 +27,10 @@ mapping::Result<bool> Router::make_backends(const Config& config) {
     if (const auto* scu = std::get_if<dimse::ScuOptions>(&options.options)) {
       auto made = std::make_unique<dimse::Scu>(*scu, log_);
       backend.probe = [&scu = *made](const auto& context) { return scu.probe(context).outcome; };
-      backend.associations = [&scu = *made] { return scu.associations(); };
+      backend.count = [&scu = *made](BackendNumbers& numbers) {
+        numbers.associations = scu.pool();
+        numbers.replaced_characters = scu.replaced_characters();
+      };
       own(std::move(made));
     } else if (const auto* store = std::get_if<StepStoreOptions>(&options.options)) {
       auto opened = StepStore::open(*store, log_);
@@ -41,6 +44,9 @@ mapping::Result<bool> Router::make_backends(const Config& config) {
       auto made = web::UserAgent::make(std::get<web::UserAgentOptions>(options.options), log_);
       backend.probe = [&agent = *made.value()](const auto& context) {
         return agent.probe(context);
+      };
+      backend.count = [&agent = *made.value()](BackendNumbers& numbers) {
+        numbers.connections = agent.pool();
       };
       own(std::move(made).value());
     }
@@ -170,20 +176,15 @@ std::vector<WatchedBackend> Router::watched() const {
   return watched;
 }
 
-std::map<std::string, std::size_t> Router::associations() const {
-  std::map<std::string, std::size_t> open;
+std::vector<BackendNumbers> Router::numbers() const {
+  std::vector<BackendNumbers> all;
   for (const auto& [name, backend] : backends_) {
-    if (backend.associations) open[name] = backend.associations();
+    BackendNumbers numbers{.name = name};
+    if (backend.count) backend.count(numbers);
+    if (backend.verified) numbers.mismatched_matches = backend.verified->dropped();
+    all.push_back(std::move(numbers));
   }
-  return open;
-}
-
-std::map<std::string, std::uint64_t> Router::mismatches() const {
-  std::map<std::string, std::uint64_t> dropped;
-  for (const auto& [name, backend] : backends_) {
-    if (backend.verified) dropped[name] = backend.verified->dropped();
-  }
-  return dropped;
+  return all;
 }
 
 }  // namespace gateway

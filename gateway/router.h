@@ -2,8 +2,11 @@
 // own, else per front. Owns the durable queue and its delivery, where a route needs one.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +23,16 @@
 #include "mapping/services.h"
 
 namespace gateway {
+
+/// What a backend has counted since the start, and what it holds now.
+struct BackendNumbers {
+  std::string name;
+  std::optional<mapping::PoolState> associations{};    ///< of an SCP
+  std::optional<mapping::PoolState> connections{};     ///< of an origin server
+  std::optional<std::uint64_t> replaced_characters{};  ///< Scu::replaced_characters
+  std::optional<std::uint64_t>
+      mismatched_matches{};  ///< VerifiedWorklist::dropped, where it checks
+};
 
 /// Constant after construction; safe from any thread. Outlives the fronts that route through it.
 /// Delivers what is queued as long as it lives.
@@ -44,10 +57,8 @@ class Router {
   const std::vector<OfferedService>& offered() const { return offered_; }
   /// Every backend that is another program. What they hold lives as long as this.
   std::vector<WatchedBackend> watched() const;
-  /// Open associations of each backend that has any to open, by its name.
-  std::map<std::string, std::size_t> associations() const;
-  /// Matches of each backend that is checked which were not what was searched for, since the start.
-  std::map<std::string, std::uint64_t> mismatches() const;
+  /// Of every backend, by name.
+  std::vector<BackendNumbers> numbers() const;
   const Metrics& metrics() const { return metrics_; }
   /// The durable queue; null if no route needs one. Safe from any thread.
   MppsQueue* queue() const { return queue_.get(); }
@@ -63,7 +74,7 @@ class Router {
     mapping::MppsService* mpps = nullptr;
     /// Asks whether it is there at all, as WatchedBackend. Null: it is part of this program.
     std::function<mapping::Outcome(const mapping::Context&)> probe;
-    std::function<std::size_t()> associations;  ///< open now; null: it has none
+    std::function<void(BackendNumbers&)> count;  ///< adds what it knows; null: nothing
     MirrorFilter mirror;
   };
   /// What a front puts between itself and a backend: the log outermost, it sees refusals too.

@@ -66,9 +66,9 @@ AdminSources admin_sources(const Router& router, const std::string& ready, const
                            const web::OriginServer* origin_server) {
   AdminSources sources;
   if (scp != nullptr) {
-    sources.fronts.push_back({"dimse", address_in(ready, "dimse"),
-                              [scp] { return scp->associations(); },
-                              [scp] { return scp->refused(); }});
+    sources.fronts.push_back(
+        {"dimse", address_in(ready, "dimse"), [scp] { return scp->associations(); },
+         [scp] { return scp->refused(); }, [scp] { return scp->replaced_characters(); }});
   }
   if (origin_server != nullptr) {
     sources.fronts.push_back({"web", address_in(ready, "web"),
@@ -77,8 +77,7 @@ AdminSources admin_sources(const Router& router, const std::string& ready, const
   }
   sources.services = router.offered();
   sources.backends = router.watched();
-  sources.associations = [&router] { return router.associations(); };
-  sources.mismatches = [&router] { return router.mismatches(); };
+  sources.numbers = [&router] { return router.numbers(); };
   sources.metrics = &router.metrics();
   sources.queue = router.queue();
   sources.wake = [&router](const std::string& receiver) { router.wake(receiver); };

@@ -49,6 +49,9 @@ class OriginClient {
   mapping::Result<OriginReply> post(std::string target, const mapping::DataSet& data_set,
                                     const mapping::Context& context);
 
+  /// Of the connections to the origin server itself.
+  mapping::PoolState pool() const { return connections_[0]->state(); }
+
  private:
   /// One request on its way through the tries below, each of which goes through the next.
   struct Try {

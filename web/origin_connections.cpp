@@ -318,6 +318,8 @@ class OriginConnection : private httplib::ClientImpl {
   }
 
   OriginReply exchange(const OriginRequest& request, Watch& watch);
+  /// The last exchange left it open.
+  bool is_open() const { return is_socket_open(); }
 
  private:
   bool create_and_connect_socket(Socket& socket, httplib::Error& error) override;
@@ -470,20 +472,26 @@ class OriginConnections::Impl {
   /// connection: null if it is not to be used again.
   void give(std::unique_ptr<OriginConnection> connection);
   const OriginConnectionsOptions& options() const { return options_; }
+  mapping::PoolState state() const;
 
  private:
+  std::size_t limit() const { return std::max<std::size_t>(options_.max_connections, 1); }
+
   const OriginConnectionsOptions options_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable free_;
   std::vector<std::unique_ptr<OriginConnection>> idle_;  // guarded by mutex_
   std::size_t taken_ = 0;                                // guarded by mutex_
+  std::size_t waiting_ = 0;                              // guarded by mutex_
 };
 
 std::unique_ptr<OriginConnection> OriginConnections::Impl::take(Watch& watch) {
   std::unique_lock lock(mutex_);
-  while (taken_ >= std::max<std::size_t>(options_.max_connections, 1)) {
+  while (taken_ >= limit()) {
     if (watch.look_at_cancellation() || Clock::now() >= watch.deadline) return nullptr;
+    ++waiting_;
     free_.wait_until(lock, within(watch.deadline, std::chrono::milliseconds(100)));
+    --waiting_;
   }
   ++taken_;
   if (idle_.empty()) return std::make_unique<OriginConnection>(options_);
@@ -502,10 +510,19 @@ void OriginConnections::Impl::give(std::unique_ptr<OriginConnection> connection)
   free_.notify_one();
 }
 
+mapping::PoolState OriginConnections::Impl::state() const {
+  const std::lock_guard lock(mutex_);
+  const auto open = std::count_if(idle_.begin(), idle_.end(),
+                                  [](const auto& connection) { return connection->is_open(); });
+  return {static_cast<std::size_t>(open), taken_, waiting_, limit()};
+}
+
 OriginConnections::OriginConnections(OriginConnectionsOptions options)
     : impl_(std::make_unique<Impl>(std::move(options))) {}
 
 OriginConnections::~OriginConnections() = default;
+
+mapping::PoolState OriginConnections::state() const { return impl_->state(); }
 
 OriginReply OriginConnections::exchange(const OriginRequest& request,
                                         const mapping::Context& context, bool cancellable) {

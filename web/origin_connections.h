@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "mapping/outcome.h"
+#include "mapping/pool_state.h"
 #include "mapping/services.h"
 #include "web/base_uri.h"
 #include "web/tls.h"
@@ -78,6 +79,8 @@ class OriginConnections {
   /// Blocks at most until context.deadline. Looks at context.cancellation only if cancellable.
   OriginReply exchange(const OriginRequest& request, const mapping::Context& context,
                        bool cancellable);
+
+  mapping::PoolState state() const;
 
  private:
   class Impl;

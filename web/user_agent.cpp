@@ -67,6 +67,7 @@ class UserAgent::Impl {
     return PagedSearch(client_, search, on_match, page_size_).run(context);
   }
   Outcome probe(const Context& context);
+  mapping::PoolState pool() const { return client_.pool(); }
   Outcome create(const Uid& mpps, const DataSet& attributes, const Context& context);
   Outcome update(const Uid& mpps, const DataSet& modifications, const Context& context);
   Outcome retrieve(const Uid& mpps, const mapping::AttributeList& attributes, DataSet& found,
@@ -411,5 +412,7 @@ Outcome UserAgent::retrieve(const Uid& mpps, const mapping::AttributeList& attri
 }
 
 Outcome UserAgent::probe(const Context& context) { return impl_->probe(context); }
+
+mapping::PoolState UserAgent::pool() const { return impl_->pool(); }
 
 }  // namespace web

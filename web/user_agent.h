@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "mapping/log.h"
+#include "mapping/pool_state.h"
 #include "mapping/result.h"
 #include "mapping/services.h"
 #include "web/credentials.h"
@@ -76,6 +77,9 @@ class UserAgent : public mapping::WorklistService, public mapping::MppsService {
   /// Asks by OPTIONS. answered: there is a server, whatever it thinks of OPTIONS; not one is an
   /// answer that is a gateway's word for an absent one (502, 503, 504). error_comment says why not.
   mapping::Outcome probe(const mapping::Context& context);
+
+  /// Of its connections to the server of base_uri.
+  mapping::PoolState pool() const;
 
  private:
   class Impl;

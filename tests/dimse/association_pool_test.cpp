@@ -31,7 +31,7 @@ TEST_CASE("A pooled association that the peer closed is noticed and replaced") {
   CHECK(outcome.good());
   CHECK(scu.update(uid("1.2.3"), mpps("COMPLETED"), context()).good());
   CHECK(connections == 2);
-  CHECK(scu.associations() == 1);
+  CHECK(scu.pool().taken() == 1);
 }
 
 TEST_CASE("Lost on a reused association: a search is repeated once, a create never") {
@@ -112,11 +112,12 @@ TEST_CASE("Callers wait their turn for an association, and leave at their deadli
 TEST_CASE("Up to max_associations are used at once") {
   Front front;
   std::atomic<int> at_once{0}, most{0};
+  std::atomic<bool> release{false};
   front.services.on_search = [&](const auto&, const auto&, const Context&) {
     const int now = ++at_once;
     for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
     }
-    eventually([&] { return most == 4; });
+    eventually([&] { return release.load(); });
     --at_once;
     return Outcome::answered(status::success);
   };
@@ -130,9 +131,16 @@ TEST_CASE("Up to max_associations are used at once") {
       return search(scu, found);
     }));
   }
+  CHECK(eventually([&] { return at_once == 4 && scu.pool().waiting == 8; }));
+  CHECK(scu.pool().in_use == 4);
+  CHECK(scu.pool().idle == 0);
+  CHECK(scu.pool().limit == 4);
+  release = true;
   for (auto& call : calls) CHECK(call.get().good());
   CHECK(most == 4);
-  CHECK(scu.associations() == 4);
+  CHECK(scu.pool().in_use == 0);
+  CHECK(scu.pool().idle == 4);
+  CHECK(scu.pool().waiting == 0);
 }
 
 TEST_CASE("Idle associations are released before the peer does it") {
@@ -141,7 +149,7 @@ TEST_CASE("Idle associations are released before the peer does it") {
   options.idle_release = 30ms;
   dimse::Scu scu(options, {});
   CHECK(scu.echo(context()).good());
-  CHECK(eventually([&] { return scu.associations() == 0; }));
+  CHECK(eventually([&] { return scu.pool().taken() == 0; }));
   CHECK(eventually([&] { return front.scp->associations() == 0; }));
   CHECK_FALSE(front.lines.hold("aborted"));
   CHECK(scu.echo(context()).good());

@@ -60,7 +60,7 @@ TEST_CASE("Fuzzy matching is agreed to where both want it, and reaches the servi
     CHECK_FALSE(search(scu, false).fuzzy_matching_ignored);
     CHECK_FALSE(front.services.last_search().fuzzy_matching);  // on an association of its own
     CHECK(search(scu, true).fuzzy_matching_ignored != agree);
-    CHECK(scu.associations() == 1);  // one replaces the other: the limit holds for all together
+    CHECK(scu.pool().taken() == 1);  // one replaces the other: the limit holds for all together
   }
 }
 

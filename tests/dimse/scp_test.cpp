@@ -337,6 +337,7 @@ TEST_CASE("Where the modality's rules say so, such text is replaced, counted and
   CHECK(final_status == 0);
   CHECK(text(*matches[0], DCM_PatientName) == "?^M\xFCller");
   CHECK(eventually([&] { return front.lines.hold("1 characters replaced"); }));
+  CHECK(front.scp->replaced_characters() == 1);
 }
 
 TEST_CASE("Stopping ends idle associations at once and lets a running operation finish") {

@@ -25,7 +25,7 @@ TEST_CASE("A full page sends one C-CANCEL, and the association is used again (ru
     CHECK(outcome.status == status::cancel);
     CHECK(seen == 10);
     CHECK(cancelled == round);
-    CHECK(scu.associations() == 1);
+    CHECK(scu.pool().taken() == 1);
     CHECK(front.scp->associations() == 1);
   }
   CHECK(scu.echo(context()).good());
@@ -64,7 +64,7 @@ TEST_CASE("A cancellation during the waiting ends the search, with and without a
     CHECK(answer.get().status == status::cancel);
     ++round;
   }
-  CHECK(scu.associations() == 1);
+  CHECK(scu.pool().taken() == 1);
 }
 
 TEST_CASE(
@@ -113,7 +113,7 @@ TEST_CASE("An SCP that goes on sending after a C-CANCEL is aborted") {
   auto outcome = scu.search(
       search_for(identifier()), [](mapping::Match&&) { return false; }, context());
   CHECK(outcome.status == status::cancel);
-  CHECK(scu.associations() == 0);
+  CHECK(scu.pool().taken() == 0);
   CHECK(eventually([&] { return gone.load(); }));
 }
 

@@ -85,10 +85,10 @@ TEST_CASE("An SCP that misbehaves makes the outcome unknown, and the next reques
     CHECK(outcome.how == Outcome::How::unknown);
     CHECK(outcome.event == cases[i].event);
     CHECK_FALSE(outcome.good());
-    CHECK(scu.associations() == 0);
+    CHECK(scu.pool().taken() == 0);
     good = true;
     CHECK(search(scu, found).status == status::success);
-    CHECK(eventually([&] { return scu.associations() == 0; }));
+    CHECK(eventually([&] { return scu.pool().taken() == 0; }));
   }
 }
 
@@ -126,7 +126,7 @@ TEST_CASE("The context's deadline ends a search that the response timeout would 
   std::vector<std::string> found;
   auto outcome = search(scu, found, context(200ms));
   CHECK(outcome.event == NetworkEvent::response_timeout);
-  CHECK(scu.associations() == 0);
+  CHECK(scu.pool().taken() == 0);
 }
 
 TEST_CASE("Matches that cannot be read are left out and counted; none readable is a failure (1a)") {
@@ -180,7 +180,7 @@ TEST_CASE(
       std::vector<std::string> found;
       search(scu, found);
     }
-    CHECK(eventually([&] { return scu.associations() == 0; }));
+    CHECK(eventually([&] { return scu.pool().taken() == 0; }));
   }
   CHECK(eventually([&] { return open_descriptors() <= descriptors; }));
 }

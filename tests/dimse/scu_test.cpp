@@ -34,7 +34,7 @@ TEST_CASE("All operations cross an association and come back as the SCP answered
   CHECK(scu.retrieve(uid("1.2.3"), {tags::PerformedProcedureStepID}, back, context()).good());
   CHECK(back.view().text(tags::PerformedProcedureStepID) == "PPS1");
   CHECK_FALSE(back.view().find(tags::PatientName));
-  CHECK(scu.associations() == 1);  // all of it on one
+  CHECK(scu.pool().taken() == 1);  // all of it on one
 }
 
 TEST_CASE("Status, Error Comment, Error ID and tags of a failure arrive in the outcome") {
@@ -100,7 +100,7 @@ TEST_CASE("The configured set is sent, and text that it does not hold is refused
   CHECK(refused.how == Outcome::How::local);
   CHECK(refused.status == status::invalid_attribute_value);
   CHECK(front.services.stored_count() == 1);
-  CHECK(scu.associations() == 1);
+  CHECK(scu.pool().taken() == 1);
 }
 
 TEST_CASE("Text is replaced by question marks where the configuration says so (G11)") {
@@ -113,6 +113,9 @@ TEST_CASE("Text is replaced by question marks where the configuration says so (G
   CHECK(scu.create(uid("1.2.4"), mpps("IN PROGRESS", "\u738b^M\u00fcller"), context()).good());
   CHECK(front.services.stored("1.2.4") == mpps("IN PROGRESS", "?^M\u00fcller"));
   CHECK(logged.find("1 characters replaced by question marks") != std::string::npos);
+  CHECK(scu.replaced_characters() == 1);
+  CHECK(scu.create(uid("1.2.5"), mpps("IN PROGRESS", "\u738b\u738b"), context()).good());
+  CHECK(scu.replaced_characters() == 3);
 }
 
 TEST_CASE("An N-GET's statuses with and without an Attribute List (rule F28; mapping.md, 4a)") {
@@ -232,7 +235,7 @@ TEST_CASE("No association: the outcome says why, and that nothing was sent (mapp
     CHECK(outcome.status == status::out_of_resources);
     CHECK(scu.create(uid("1.2.3"), mpps("IN PROGRESS"), context()).status ==
           status::resource_limitation);
-    CHECK(scu.associations() == 0);
+    CHECK(scu.pool().taken() == 0);
   }
 }
 
@@ -260,7 +263,7 @@ TEST_CASE("Refused presentation contexts are told per operation, and the associa
   CHECK_FALSE(scu.offers_retrieve());
   std::vector<std::string> found;
   CHECK(search(scu, found).good());
-  CHECK(scu.associations() == 1);
+  CHECK(scu.pool().taken() == 1);
 }
 
 TEST_CASE("An SCP that knows only Implicit VR Little Endian is spoken to in it (rule H4)") {
@@ -321,8 +324,8 @@ TEST_CASE("From DIMSE to DIMSE: the two boxes back to back, cancelled from end t
   CHECK(outcome.status == status::cancel);
   CHECK(ended == 1);
   CHECK(modality.echo(context()).good());
-  CHECK(modality.associations() == 1);
-  CHECK(backend.associations() == 1);
+  CHECK(modality.pool().taken() == 1);
+  CHECK(backend.pool().taken() == 1);
 }
 
 TEST_CASE("Thousands of matches in bursts arrive all, in order") {

@@ -219,13 +219,13 @@ TEST_CASE("Faults of an SCP without end, each followed by a good request, let no
     auto& hasty = reuse ? *hasty_reusing : *hasty_single;
     scp.fault = &fault;
     REQUIRE_FALSE(search(fault.takes_time ? hasty : scu));
-    REQUIRE(eventually([&] { return hasty.associations() == 0; }));
+    REQUIRE(eventually([&] { return hasty.pool().taken() == 0; }));
     scp.fault = nullptr;
     REQUIRE(search(scu));
     const int connections = scp.connections;
     REQUIRE(search(scu));
     REQUIRE(scp.connections == connections + (reuse ? 0 : 1));
-    REQUIRE(eventually([&] { return scu.associations() == (reuse ? 1 : 0); }));
+    REQUIRE(eventually([&] { return scu.pool().taken() == (reuse ? 1 : 0); }));
     if (cycle == cycles / 2) growth.begin();
   }
   growth.check(cycles);

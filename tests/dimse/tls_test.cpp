@@ -65,7 +65,7 @@ TEST_CASE("Both roles speak TLS to each other, with certificates on both sides")
   const auto attributes = step.build().value();
   CHECK(scu.create(Uid::parse("1.2.3").value(), attributes, context()).good());
   CHECK(front.services.stored("1.2.3") == attributes);
-  CHECK(scu.associations() == 1);
+  CHECK(scu.pool().taken() == 1);
 }
 
 TEST_CASE("Whoever presents no certificate, or a stranger's, is not served") {
@@ -208,5 +208,5 @@ TEST_CASE("A certificate is exchanged for whoever comes; what cannot be used exc
   CHECK(echo(front.port, "", "ca").good());
   CHECK(echo(front.port, "", "strangers-ca").event == NetworkEvent::tls_failed);
   CHECK(before.echo(context()).good());  // its association goes on
-  CHECK(before.associations() == 1);
+  CHECK(before.pool().taken() == 1);
 }

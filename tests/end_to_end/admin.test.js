@@ -9,7 +9,7 @@ import { after, describe, test } from 'node:test';
 import { makeCertificates } from './support/certificates.js';
 import { dump2dcm, exampleDumps, findscu, startWlmscpfs } from './support/dcmtk.js';
 import { freePort, House, until, within } from './support/house.js';
-import { get, post, startOriginServer } from './support/http.js';
+import { dicomJson, get, post, startOriginServer } from './support/http.js';
 import { expectNoPatientData, ini, modgateBinary, startModgate } from './support/modgate.js';
 import { startMppsScp } from './support/mpps_scp.js';
 import { begun, begunInJson } from './support/performed_step.js';
@@ -122,6 +122,67 @@ describe('metrics', () => {
     held.socket.destroy();
   });
 
+  test('tell what is open to each backend, who waits for it, and how many characters were replaced', async () => {
+    const answers = [];
+    const item = JSON.stringify([{ '00100010': { vr: 'PN', Value: [{ Alphabetic: '王^李' }] }, '00400100': { vr: 'SQ', Value: [{}] } }]);
+    const ris = await startOriginServer(house, (incoming, response) => {
+      const answer = () => response.writeHead(200, { 'content-type': dicomJson }).end(item);
+      if (incoming.method === 'OPTIONS') response.writeHead(200).end();
+      else answers.push(answer);
+    });
+    const mpps = await startMppsScp(house);
+    const latin = { character_set: 'ISO_IR 100', unencodable_text: 'replace' };
+    const gateway = await startModgate(house, 'busy', {
+      dimse: { worklist: 'ris' }, web: { worklist: 'ris', mpps: 'pacs' }, admin: adminPort,
+      'backend ris': { kind: 'origin-server', base_uri: ris.url, max_connections: 1 },
+      'backend pacs': scp('PACS', mpps.port, latin),
+      'modality old': { ae_title: 'OLD', ...latin },
+    });
+    const numbers = async (expected, what) => {
+      let now;
+      await until(10000, what, async () => {
+        now = await metrics(gateway);
+        return Object.entries(expected).every(([name, value]) => now[name] === value);
+      }).catch((error) => assert.fail(`${error.message}: ${JSON.stringify(Object.keys(expected).map((name) => [name, now[name]]))}`));
+    };
+    const connections = (idle, inUse, waiting) => ({
+      'modgate_backend_connections{backend="ris",state="idle"}': idle,
+      'modgate_backend_connections{backend="ris",state="in_use"}': inUse,
+      'modgate_backend_connections_waiting{backend="ris"}': waiting,
+    });
+    const searches = [1, 2].map(() => get(gateway, '/modality-scheduled-procedure-steps'));
+    await until(5000, 'the question', () => answers.length === 1);
+    // Whoever looks whether the server is there waits for the one connection, too.
+    await until(5000, 'one to wait', async () =>
+      (await metrics(gateway))['modgate_backend_connections_waiting{backend="ris"}'] >= 1);
+    assert.equal((await metrics(gateway))['modgate_backend_connections{backend="ris",state="in_use"}'], 1);
+    answers[0]();
+    await until(5000, 'the other question', () => answers.length === 2);
+    answers[1]();
+    for (const { status } of await Promise.all(searches)) assert.equal(status, 200);
+    await numbers({ ...connections(1, 0, 0), 'modgate_backend_connections_limit{backend="ris"}': 1 }, 'an idle connection');
+
+    const old = findscu(house, { ...gateway.dimse, callingAeTitle: 'OLD' }, await anyStep());
+    await until(5000, 'the question of the modality', () => answers.length === 3);
+    answers[2]();
+    assert.equal((await old).responses.length, 1);
+    const [step] = begunInJson();
+    step['00100010'] = { vr: 'PN', Value: [{ Alphabetic: '王' }] };
+    assert.equal((await post(gateway, target(newUid()), [step])).status, 201);
+    await numbers({
+      'modgate_front_replaced_characters_total{front="dimse"}': 2,
+      'modgate_backend_replaced_characters_total{backend="pacs"}': 1,
+      'modgate_backend_associations{backend="pacs",state="idle"}': 1,
+      'modgate_backend_associations{backend="pacs",state="in_use"}': 0,
+      'modgate_backend_associations_waiting{backend="pacs"}': 0,
+      'modgate_backend_associations_limit{backend="pacs"}': 8,
+    }, 'the replaced characters');
+    const { body } = await admin(gateway, '/metrics');
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
+    assert.equal(status, 0, stdout + stderr);
+    assert.equal(stdout + stderr, '');
+  });
+
   test('tell how deep the queue is and how old its oldest message', async () => {
     const port = await freePort();
     const gateway = await startModgate(house, 'queued', {
@@ -181,7 +242,7 @@ describe('readiness', () => {
     const { gateway } = await startAll();
     await until(5000, 'ready', async () => (await ready(gateway)).status === 200);
     await until(5000, 'no association', async () =>
-      (await metrics(gateway))['modgate_backend_associations{backend="ris"}'] === 0);
+      (await metrics(gateway))['modgate_backend_associations{backend="ris",state="idle"}'] === 0);
   });
 });
 

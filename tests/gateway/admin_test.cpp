@@ -66,12 +66,18 @@ struct Port {
   void open(std::vector<Router::OfferedService> services, std::vector<WatchedBackend> backends,
             const std::string& users = {}) {
     AdminSources sources;
-    sources.fronts.push_back(
-        {"dimse", "127.0.0.1:11112", [] { return std::size_t{3}; }, [] { return 5u; }});
+    sources.fronts.push_back({"dimse", "127.0.0.1:11112", [] { return std::size_t{3}; },
+                              [] { return 5u; }, [] { return 11u; }});
     sources.services = std::move(services);
     sources.backends = std::move(backends);
-    sources.associations = [] { return std::map<std::string, std::size_t>{{"ris", 2}}; };
-    sources.mismatches = [] { return std::map<std::string, std::uint64_t>{{"ris", 7}}; };
+    sources.numbers = [] {
+      BackendNumbers ris{"ris"}, pacs{"pacs"}, store{"store"};
+      ris.associations = mapping::PoolState{.idle = 2, .in_use = 1, .waiting = 4, .limit = 8};
+      ris.replaced_characters = 9;
+      ris.mismatched_matches = 7;
+      pacs.connections = mapping::PoolState{.idle = 3, .in_use = 5, .waiting = 6, .limit = 10};
+      return std::vector<BackendNumbers>{pacs, ris, store};
+    };
     sources.metrics = &metrics;
     Config::Admin options;
     options.port = 0;
@@ -161,12 +167,29 @@ TEST_CASE("metrics come in Prometheus' text form, with what the fronts and backe
   REQUIRE(answer);
   CHECK(answer->status == 200);
   CHECK(answer->get_header_value("Content-Type") == prometheus_text);
-  CHECK(answer->body.find("modgate_front_connections{front=\"dimse\"} 3\n") != std::string::npos);
-  CHECK(answer->body.find("modgate_front_refused_total{front=\"dimse\"} 5\n") != std::string::npos);
-  CHECK(answer->body.find("modgate_backend_associations{backend=\"ris\"} 2\n") !=
-        std::string::npos);
-  CHECK(answer->body.find("modgate_mismatched_matches_total{backend=\"ris\"} 7\n") !=
-        std::string::npos);
+  for (const char* line : {
+           R"(modgate_front_connections{front="dimse"} 3)",
+           R"(modgate_front_refused_total{front="dimse"} 5)",
+           R"(modgate_front_replaced_characters_total{front="dimse"} 11)",
+           R"(modgate_backend_associations{backend="ris",state="idle"} 2)",
+           R"(modgate_backend_associations{backend="ris",state="in_use"} 1)",
+           R"(modgate_backend_associations_waiting{backend="ris"} 4)",
+           R"(modgate_backend_associations_limit{backend="ris"} 8)",
+           R"(modgate_backend_connections{backend="pacs",state="idle"} 3)",
+           R"(modgate_backend_connections{backend="pacs",state="in_use"} 5)",
+           R"(modgate_backend_connections_waiting{backend="pacs"} 6)",
+           R"(modgate_backend_connections_limit{backend="pacs"} 10)",
+           R"(modgate_backend_replaced_characters_total{backend="ris"} 9)",
+           R"(modgate_mismatched_matches_total{backend="ris"} 7)",
+       }) {
+    CAPTURE(line);
+    CHECK(answer->body.find(std::string("\n") + line + "\n") != std::string::npos);
+  }
+  for (const char* none : {R"(associations{backend="pacs")", R"(connections{backend="ris")",
+                           R"(replaced_characters_total{backend="pacs")", R"("store")"}) {
+    CAPTURE(none);
+    CHECK(answer->body.find(none) == std::string::npos);
+  }
 }
 
 TEST_CASE("other paths are 404, other methods 405 with Allow, nothing of the request is echoed") {

@@ -139,3 +139,33 @@ TEST_CASE("without a store that can be used there is no router, and the reason i
   CHECK(made.fault().what.find("[backend a] /nowhere/performed_steps.lock: cannot be written") ==
         0);
 }
+
+TEST_CASE("of each backend the router tells what there is to tell") {
+  const StateDirectory directory;
+  const Config config = config_of("[gateway]\nstate_dir = " + directory.path.string() +
+                                  "\n[dimse]\nworklist = a\nmpps = c\n"
+                                  "[backend a]\nkind = scp\nae_title = A\nhost = 127.0.0.1\nport = "
+                                  "1\nmax_associations = 3\nverify_matches = yes\n"
+                                  "[backend b]\nkind = origin-server\nbase_uri = "
+                                  "http://127.0.0.1:1\nmax_connections = 4\n"
+                                  "[backend c]\nkind = store\n");
+  const auto made = Router::make(config, [](mapping::LogLevel, std::string_view) {});
+  REQUIRE(made.ok());
+  const auto numbers = made.value()->numbers();
+  REQUIRE(numbers.size() == 3);
+  CHECK(numbers[0].name == "a");
+  REQUIRE(numbers[0].associations);
+  CHECK(numbers[0].associations->limit == 3);
+  CHECK(numbers[0].associations->taken() == 0);
+  CHECK(numbers[0].replaced_characters == 0u);
+  CHECK(numbers[0].mismatched_matches == 0u);
+  CHECK_FALSE(numbers[0].connections);
+  CHECK(numbers[1].name == "b");
+  REQUIRE(numbers[1].connections);
+  CHECK(numbers[1].connections->limit == 4);
+  CHECK_FALSE(numbers[1].associations);
+  CHECK_FALSE(numbers[1].mismatched_matches);
+  CHECK(numbers[2].name == "c");
+  CHECK_FALSE(numbers[2].associations);
+  CHECK_FALSE(numbers[2].connections);
+}

@@ -87,6 +87,8 @@ TEST_CASE("A connection is kept and used again") {
   CHECK(stage.agent->create(uid, data_set(in_progress), patient()).good());
   CHECK(stage.agent->retrieve(uid, {}, found, patient()).good());
   for (const Request& request : stage.server.requests()) CHECK(request.connection == 1);
+  CHECK(stage.agent->pool().idle == 1);
+  CHECK(stage.agent->pool().in_use == 0);
 }
 
 TEST_CASE("A kept connection that the server ended is noticed, even with a farewell on it") {
@@ -175,9 +177,15 @@ TEST_CASE("Callers beyond max_connections wait for a free one, and are told busy
   CHECK(busy.event == NetworkEvent::busy);
   CHECK(busy.status == status::out_of_resources);
   std::thread second([&] { second_outcome = search(*stage.agent).outcome; });
+  CHECK(web_test::eventually([&] { return stage.agent->pool().waiting == 1; }));
+  CHECK(stage.agent->pool().in_use == 1);
+  CHECK(stage.agent->pool().idle == 0);
+  CHECK(stage.agent->pool().limit == 1);
   release = true;
   first.join();
   second.join();
+  CHECK(stage.agent->pool().waiting == 0);
+  CHECK(stage.agent->pool().in_use == 0);
   CHECK(first_outcome.good());
   CHECK(second_outcome.good());
   CHECK(stage.server.requests().back().connection == 1);
