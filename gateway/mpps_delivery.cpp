@@ -1,32 +1,40 @@
-// A worker: take, settle what may have arrived, send, record and take the next.
+// A line for each receiver: messages that are taken out of the queue, workers that bring them, and
+// how it ended. One worker at a time goes to the queue, for all: it records what has ended and
+// takes what comes next, while the others go on with what is there.
 #include "gateway/mpps_delivery.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <list>
 #include <mutex>
 #include <random>
 #include <thread>
 
 #include "gateway/delivery_policy.h"
-#include "mapping/mpps_rules.h"
+#include "gateway/mpps_courier.h"
 
 namespace gateway {
 namespace {
 
-using mapping::DataSet;
 using mapping::LogLevel;
 using mapping::Outcome;
 using mapping::Transaction;
 using std::chrono::milliseconds;
-namespace status = mapping::dimse_status;
+using Clock = std::chrono::steady_clock;
 
+constexpr milliseconds at_once{0};
 constexpr milliseconds longest_sleep{3'600'000};
 constexpr milliseconds after_database_failure{1'000};
 constexpr milliseconds look_for_visitors{1'000};
 constexpr std::chrono::minutes between_forgetting{10};
+/// Acceptance comes first: what is accepted meanwhile goes out together.
+constexpr milliseconds gathering{1};
+/// What has ended is recorded after this even while more is there to bring.
+constexpr milliseconds longest_unrecorded{5};
 
 /// first, doubled once for each failure before, at most max; a fifth more or less, so that many do
 /// not come at once.
@@ -38,214 +46,183 @@ milliseconds back_off(milliseconds first, milliseconds max, std::uint32_t failur
       std::uniform_int_distribution<std::int64_t>(wanted * 4 / 5, wanted * 6 / 5)(random));
 }
 
-/// What a receiver says of a step.
-enum class Known { as_we_make_it, otherwise, unknown_there, not_told, unreachable };
+/// What the lines have in common.
+struct Common {
+  MppsQueue& queue;
+  const DeliveryOptions options;
+  const mapping::Log log;
+  std::atomic<bool> stopping = false;
+  std::atomic<bool> database_failing = false;
 
-/// One attempt at one receiver.
-class Courier {
- public:
-  Courier(mapping::MppsService& service, const Delivery& delivery, const mapping::Context& context)
-      : service_(service), delivery_(delivery), message_(delivery.message), context_(context) {}
-
-  /// Good if the receiver has it, now or before.
-  Outcome bring() {
-    if (delivery_.maybe_sent) {
-      const Known known = ask();
-      if (known == Known::as_we_make_it) return settled();
-      if (known == Known::unreachable) return seen_;
-    }
-    Outcome outcome = message_.operation == Transaction::create
-                          ? service_.create(message_.mpps, message_.attributes, context_)
-                          : service_.update(message_.mpps, message_.attributes, context_);
-    return done_before(outcome) ? settled() : outcome;
+  /// Said once, until it works again.
+  void database_failed(const QueueFailure& failure) {
+    if (database_failing.exchange(true)) return;
+    log(LogLevel::error, fmt::format("the MPPS queue cannot be used, nothing is delivered until it "
+                                     "can: {}",
+                                     failure.what()));
   }
-
- private:
-  static Outcome settled() { return Outcome::answered(status::success); }
-
-  Known ask() {
-    DataSet found;
-    seen_ = service_.retrieve(message_.mpps, {}, found, context_);
-    if (seen_.good()) {
-      const bool ours = message_.operation == Transaction::create
-                            ? mapping::is_step_of(message_.attributes, found)
-                            : mapping::holds_modifications(found, message_.attributes) ||
-                                  mapping::became_final_by(message_.attributes, found);
-      return ours ? Known::as_we_make_it : Known::otherwise;
-    }
-    if (seen_.how == Outcome::How::answered) {
-      return seen_.status == status::no_such_sop_instance ? Known::unknown_there : Known::not_told;
-    }
-    return rule_for(seen_).verdict == Verdict::receiver_down &&
-                   seen_.event != mapping::NetworkEvent::abstract_syntax_refused
-               ? Known::unreachable
-               : Known::not_told;
-  }
-
-  /// Whether a refusal says that the receiver has it already. Where it cannot be asked, our own
-  /// repetition is reason enough: nobody else has a UID of ours.
-  bool done_before(const Outcome& outcome) {
-    if (outcome.how != Outcome::How::answered) return false;
-    const bool exists = message_.operation == Transaction::create &&
-                        outcome.status == status::duplicate_sop_instance;
-    const bool final = outcome.error_id == status::error_id_may_no_longer_be_updated &&
-                       mapping::is_final(message_.attributes);
-    if (!exists && !final) return false;
-    const Known known = ask();
-    return known == Known::as_we_make_it || (known == Known::not_told && delivery_.maybe_sent);
-  }
-
-  mapping::MppsService& service_;
-  const Delivery& delivery_;
-  const MppsMessage& message_;
-  const mapping::Context& context_;
-  Outcome seen_;
 };
 
-}  // namespace
-
-class MppsDelivery::Impl {
+class Line {
  public:
-  Impl(MppsQueue& queue, std::vector<MppsReceiver> receivers, DeliveryOptions options,
-       mapping::Log log)
-      : queue_(queue), options_(options), log_(std::move(log)) {
-    for (MppsReceiver& receiver : receivers) lines_.emplace_back(std::move(receiver));
-  }
+  Line(Common& common, MppsReceiver receiver)
+      : common_(common),
+        receiver_(std::move(receiver)),
+        few_(2 * common.options.workers),
+        many_(8 * common.options.workers) {}
 
-  void start() {
-    for (Line& line : lines_) {
-      for (std::size_t i = 0; i < options_.workers; ++i) {
-        threads_.emplace_back([this, &line] { work(line); });
-      }
-    }
-    threads_.emplace_back([this] { keep_house(); });
-  }
-
-  void wake(const std::string& receiver) {
-    for (Line& line : lines_) {
-      if (line.receiver.name != receiver) continue;
-      const std::lock_guard lock(mutex_);
-      ++line.news;
-      line.changed.notify_one();
-    }
-  }
-
-  void stop() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-      for (Line& line : lines_) line.changed.notify_all();
-      housekeeping_.notify_all();
-    }
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-  }
+  const std::string& name() const { return receiver_.name; }
+  /// A worker; returns when it is to stop.
+  void work();
+  /// There may be something to take.
+  void wake();
+  /// For all workers: stopping has changed.
+  void rouse();
+  /// When all have returned: records what has ended, and gives back the rest.
+  void close();
 
  private:
-  /// One receiver and those that work for it. Guarded by mutex_.
-  struct Line {
-    explicit Line(MppsReceiver of) : receiver(std::move(of)) {}
-    const MppsReceiver receiver;
-    std::condition_variable changed{};
-    std::uint64_t news = 0;  ///< grows when there may be something to take
-    bool down = false;
-    bool probing = false;        ///< one of the workers asks whether it is back
-    std::uint32_t failures = 0;  ///< since it last answered
-  };
+  using Lock = std::unique_lock<std::mutex>;
 
-  void work(Line& line);
-  Attempt attempt(Line& line, const Delivery& delivery);
-  bool wait_until_up(Line& line);
-  void probe(Line& line, std::unique_lock<std::mutex>& lock);
-  void sleep(Line& line, std::uint64_t seen, milliseconds time);
-  void keep_house();
-  void database_failed(const QueueFailure& failure);
-  bool stopping() {
-    const std::lock_guard lock(mutex_);
-    return stopping_;
-  }
+  bool exchange_is_due() const;
+  void exchange(Lock& lock);
+  void give_back();
+  void bring_next(Lock& lock);
+  std::pair<Attempt, Verdict> attempt(const Delivery& delivery);
+  void wait_until_up(Lock& lock);
+  void probe(Lock& lock);
 
-  MppsQueue& queue_;
-  const DeliveryOptions options_;
-  const mapping::Log log_;
-  std::mutex mutex_;
-  std::condition_variable housekeeping_;
-  bool stopping_ = false;
-  bool database_failing_ = false;
-  std::list<Line> lines_;
-  std::vector<std::thread> threads_;
+  Common& common_;
+  const MppsReceiver receiver_;
+  const std::size_t few_;   ///< ready ones, or fewer: time for others
+  const std::size_t many_;  ///< at most so many are ready
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::deque<Delivery> ready_;  ///< taken out of the queue, for any worker
+  std::vector<Ended> ended_;    ///< not yet recorded
+  bool exchanging_ = false;     ///< one of the workers is at the queue
+  bool news_ = false;           ///< woken since it went there
+  Clock::time_point exchanged_{};
+  Clock::time_point look_at_{};     ///< then there is something to take
+  Clock::time_point not_before_{};  ///< the queue could not be used
+  bool down_ = false;
+  bool probing_ = false;        ///< one of the workers asks whether it is back
+  std::uint32_t failures_ = 0;  ///< since it last answered
 };
 
-void MppsDelivery::Impl::database_failed(const QueueFailure& failure) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (database_failing_) return;
-    database_failing_ = true;
-  }
-  log_(LogLevel::error, fmt::format("the MPPS queue cannot be used, nothing is delivered until it "
-                                    "can: {}",
-                                    failure.what()));
-}
-
-void MppsDelivery::Impl::sleep(Line& line, std::uint64_t seen, milliseconds time) {
-  std::unique_lock lock(mutex_);
-  line.changed.wait_for(lock, time, [&] { return stopping_ || line.news != seen; });
-}
-
-void MppsDelivery::Impl::work(Line& line) {
-  std::optional<Delivery> delivery;
-  std::optional<Attempt> ended;  // of delivery, not yet recorded
-  for (;;) {
-    std::uint64_t seen = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      seen = line.news;
-    }
-    milliseconds rest = longest_sleep;
-    try {
-      if (ended) {
-        // Whoever stops does not take more, and a receiver that went down gets no more.
-        bool more = false;
-        {
-          const std::lock_guard lock(mutex_);
-          more = !stopping_ && !line.down;
-        }
-        auto next = queue_.finish(*delivery, *ended, queue_now(), more);
-        ended.reset();
-        delivery = std::move(next);
-      }
-      if (!delivery) {
-        if (stopping() || !wait_until_up(line)) return;
-        delivery = queue_.take(line.receiver.name, queue_now());
-      }
-      if (!delivery) {
-        const auto due = queue_.next_due(line.receiver.name);
-        if (due) rest = std::clamp(*due - queue_now(), milliseconds(1), longest_sleep);
-      }
-      const std::lock_guard lock(mutex_);
-      database_failing_ = false;
-    } catch (const QueueFailure& failure) {
-      database_failed(failure);
-      // What was sent and cannot be recorded is settled by the next start.
-      if (stopping()) return;
-      sleep(line, seen, after_database_failure);
-      continue;
-    }
-    if (delivery) {
-      ended = attempt(line, *delivery);
+void Line::work() {
+  Lock lock(mutex_);
+  while (!common_.stopping) {
+    if (!exchanging_ && exchange_is_due()) {
+      exchange(lock);
+    } else if (down_) {
+      wait_until_up(lock);
+    } else if (!ready_.empty()) {
+      bring_next(lock);
+    } else if (exchanging_) {
+      changed_.wait(lock);
     } else {
-      sleep(line, seen, rest);
+      changed_.wait_until(lock, std::max(look_at_, not_before_));
     }
   }
 }
 
-Attempt MppsDelivery::Impl::attempt(Line& line, const Delivery& delivery) {
-  const auto start = std::chrono::steady_clock::now();
+bool Line::exchange_is_due() const {
+  const auto now = Clock::now();
+  if (now < not_before_) return false;
+  if (down_) return !ended_.empty() || !ready_.empty();
+  if (ready_.size() > few_) return !ended_.empty() && now - exchanged_ > longest_unrecorded;
+  return !ended_.empty() || now >= look_at_;
+}
+
+void Line::exchange(Lock& lock) {
+  exchanging_ = true;
+  news_ = false;
+  if (down_) give_back();
+  const std::size_t wanted = down_ ? 0 : many_ - ready_.size();
+  std::vector<Ended> ended = std::exchange(ended_, {});
+  lock.unlock();
+  std::optional<MppsQueue::Taken> taken;
+  try {
+    taken = common_.queue.finish(name(), ended, queue_now(), wanted);
+    common_.database_failing = false;
+  } catch (const QueueFailure& failure) {
+    common_.database_failed(failure);
+  }
+  lock.lock();
+  exchanging_ = false;
+  exchanged_ = Clock::now();
+  if (!taken) {  // what can never be recorded is settled by the next start
+    std::move(ended.begin(), ended.end(), std::back_inserter(ended_));
+    not_before_ = exchanged_ + after_database_failure;
+    return;
+  }
+  const std::size_t more = taken->deliveries.size();
+  std::move(taken->deliveries.begin(), taken->deliveries.end(), std::back_inserter(ready_));
+  look_at_ = exchanged_ + longest_sleep;
+  if (taken->next_due) {
+    look_at_ = exchanged_ + std::clamp(*taken->next_due - queue_now(), at_once, longest_sleep);
+  }
+  if (news_) look_at_ = std::min(look_at_, exchanged_ + gathering);
+  if (more == 0) return;
+  // The first is for this worker. Another has to keep the time meanwhile.
+  if (look_at_ < exchanged_ + longest_sleep) changed_.notify_one();
+  for (std::size_t i = 1; i < std::min(more, common_.options.workers); ++i) changed_.notify_one();
+}
+
+void Line::give_back() {
+  for (Delivery& delivery : ready_) {
+    ended_.push_back({std::move(delivery), {.result = Attempt::Result::returned}});
+  }
+  ready_.clear();
+}
+
+void Line::close() {
+  give_back();
+  if (ended_.empty()) return;
+  try {
+    common_.queue.finish(name(), ended_, queue_now(), 0);
+    ended_.clear();
+  } catch (const QueueFailure& failure) {  // settled by the next start
+    common_.database_failed(failure);
+  }
+}
+
+void Line::wake() {
+  const Lock lock(mutex_);
+  news_ = true;
+  const auto soon = Clock::now() + gathering;
+  if (exchanging_ || look_at_ <= soon) return;
+  look_at_ = soon;
+  changed_.notify_one();
+}
+
+void Line::rouse() {
+  const Lock lock(mutex_);
+  changed_.notify_all();
+}
+
+void Line::bring_next(Lock& lock) {
+  Delivery delivery = std::move(ready_.front());
+  ready_.pop_front();
+  lock.unlock();
+  auto [ended, verdict] = attempt(delivery);
+  lock.lock();
+  ended_.push_back({std::move(delivery), std::move(ended)});
+  const bool was_down = std::exchange(down_, verdict == Verdict::receiver_down);
+  if (!down_) failures_ = 0;
+  if (down_ && !was_down) ++failures_;
+  if (was_down && !down_) changed_.notify_all();
+}
+
+std::pair<Attempt, Verdict> Line::attempt(const Delivery& delivery) {
+  const auto start = Clock::now();
   const mapping::Context context{
       .caller = {.name = delivery.message.caller, .address = {}, .bearer_token = {}},
       .transaction = delivery.message.transaction,
-      .deadline = start + options_.attempt_timeout};
-  const Outcome outcome = Courier(*line.receiver.service, delivery, context).bring();
+      .deadline = start + common_.options.attempt_timeout};
+  const Outcome outcome = bring(delivery, *receiver_.service, context);
   const DeliveryRule& rule = rule_for(outcome);
 
   Attempt attempt{.status = outcome.status, .reason = std::string(rule.why)};
@@ -260,98 +237,133 @@ Attempt MppsDelivery::Impl::attempt(Line& line, const Delivery& delivery) {
       attempt.result = Attempt::Result::held;
       break;
     case Verdict::retry:
-      attempt.due = now + std::max<milliseconds>(
-                              back_off(options_.retry_first, options_.retry_max, delivery.attempts),
-                              outcome.retry_after.value_or(std::chrono::seconds(0)));
+      attempt.due =
+          now + std::max<milliseconds>(back_off(common_.options.retry_first,
+                                                common_.options.retry_max, delivery.attempts),
+                                       outcome.retry_after.value_or(std::chrono::seconds(0)));
       break;
     case Verdict::receiver_down:
       break;
   }
-  {
-    const std::lock_guard lock(mutex_);
-    const bool was_down = line.down;
-    line.down = rule.verdict == Verdict::receiver_down;
-    if (!line.down) line.failures = 0;
-    if (line.down && !was_down) ++line.failures;
-  }
   using Milliseconds = std::chrono::duration<double, std::milli>;
-  log_(rule.verdict == Verdict::delivered ? LogLevel::info : LogLevel::warn,
-       fmt::format("tx={} message={} {} queue->{} status={:04X} {} attempt={} age_ms={} ms={:.1f}"
-                   "{}{}",
-                   delivery.message.transaction, delivery.id,
-                   delivery.message.operation == Transaction::create ? "create" : "update",
-                   line.receiver.name, outcome.status, to_string(rule.verdict),
-                   delivery.attempts + 1, (now - delivery.accepted).count(),
-                   Milliseconds(std::chrono::steady_clock::now() - start).count(),
-                   rule.verdict == Verdict::delivered ? "" : ": ",
-                   rule.verdict == Verdict::delivered ? "" : rule.why));
-  return attempt;
+  common_.log(
+      rule.verdict == Verdict::delivered ? LogLevel::info : LogLevel::warn,
+      fmt::format("tx={} message={} {} queue->{} status={:04X} {} attempt={} age_ms={} ms={:.1f}"
+                  "{}{}",
+                  delivery.message.transaction, delivery.id,
+                  delivery.message.operation == Transaction::create ? "create" : "update", name(),
+                  outcome.status, to_string(rule.verdict), delivery.attempts + 1,
+                  (now - delivery.accepted).count(), Milliseconds(Clock::now() - start).count(),
+                  rule.verdict == Verdict::delivered ? "" : ": ",
+                  rule.verdict == Verdict::delivered ? "" : rule.why));
+  return {std::move(attempt), rule.verdict};
 }
 
-// Blocks while the receiver is down; one worker asks, the others wait for it. False: stop.
-bool MppsDelivery::Impl::wait_until_up(Line& line) {
-  std::unique_lock lock(mutex_);
-  while (line.down && !stopping_) {
-    if (line.probing) {
-      line.changed.wait(lock);
-    } else {
-      probe(line, lock);
+// One worker asks, the others wait for it.
+void Line::wait_until_up(Lock& lock) {
+  if (probing_) {
+    changed_.wait(lock);
+  } else {
+    probing_ = true;
+    probe(lock);
+    probing_ = false;
+    changed_.notify_all();
+  }
+}
+
+void Line::probe(Lock& lock) {
+  const auto pause = back_off(common_.options.retry_first, common_.options.probe_max,
+                              failures_ > 0 ? failures_ - 1 : 0);
+  changed_.wait_for(lock, pause, [this] { return common_.stopping || !down_; });
+  if (common_.stopping || !down_) return;
+  lock.unlock();
+  mapping::Context context;
+  context.deadline = Clock::now() + common_.options.attempt_timeout;
+  const bool up = receiver_.answers(context);
+  if (up) {
+    common_.log(LogLevel::info, fmt::format("{} answers again: delivering", name()));
+    try {
+      common_.queue.make_due(name(), queue_now());
+    } catch (const QueueFailure& failure) {
+      common_.database_failed(failure);
     }
   }
-  return !stopping_;
+  lock.lock();
+  if (!up) {
+    ++failures_;
+    return;
+  }
+  down_ = false;
+  look_at_ = Clock::now();
 }
 
-void MppsDelivery::Impl::probe(Line& line, std::unique_lock<std::mutex>& lock) {
-  line.probing = true;
-  const auto pause =
-      back_off(options_.retry_first, options_.probe_max, line.failures > 0 ? line.failures - 1 : 0);
-  line.changed.wait_for(lock, pause, [this] { return stopping_; });
-  bool up = false;
-  if (!stopping_) {
-    lock.unlock();
-    mapping::Context context;
-    context.deadline = std::chrono::steady_clock::now() + options_.attempt_timeout;
-    up = line.receiver.answers(context);
-    if (up) {
-      log_(LogLevel::info, fmt::format("{} answers again: delivering", line.receiver.name));
-      try {
-        queue_.make_due(line.receiver.name, queue_now());
-      } catch (const QueueFailure& failure) {
-        database_failed(failure);
+}  // namespace
+
+class MppsDelivery::Impl {
+ public:
+  Impl(MppsQueue& queue, std::vector<MppsReceiver> receivers, DeliveryOptions options,
+       mapping::Log log)
+      : common_{queue, options, std::move(log)} {
+    for (MppsReceiver& receiver : receivers) lines_.emplace_back(common_, std::move(receiver));
+  }
+
+  void start() {
+    for (Line& line : lines_) {
+      for (std::size_t i = 0; i < common_.options.workers; ++i) {
+        threads_.emplace_back([&line] { line.work(); });
       }
     }
-    lock.lock();
-    if (!up) ++line.failures;
+    threads_.emplace_back([this] { keep_house(); });
   }
-  line.probing = false;
-  line.down = !up;
-  if (up) ++line.news;  // for those that sleep, too
-  line.changed.notify_all();
-}
+
+  void wake(const std::string& receiver) {
+    for (Line& line : lines_) {
+      if (line.name() == receiver) line.wake();
+    }
+  }
+
+  void stop() {
+    if (threads_.empty()) return;
+    {
+      const std::lock_guard lock(mutex_);
+      common_.stopping = true;
+    }
+    housekeeping_.notify_all();
+    for (Line& line : lines_) line.rouse();
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+    for (Line& line : lines_) line.close();
+  }
+
+ private:
+  void keep_house();
+
+  Common common_;
+  std::list<Line> lines_;
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;
+  std::condition_variable housekeeping_;
+};
 
 // Messages that a person has released, and those that may be forgotten.
 void MppsDelivery::Impl::keep_house() {
-  auto forget_at = std::chrono::steady_clock::now();
+  auto forget_at = Clock::now();
   std::unique_lock lock(mutex_);
-  while (!stopping_) {
+  while (!common_.stopping) {
     lock.unlock();
     try {
-      if (queue_.changed_elsewhere()) {
-        const std::lock_guard relock(mutex_);
-        for (Line& line : lines_) {
-          ++line.news;
-          line.changed.notify_all();
-        }
+      if (common_.queue.changed_elsewhere()) {
+        for (Line& line : lines_) line.wake();
       }
-      if (std::chrono::steady_clock::now() >= forget_at) {
-        const bool more = queue_.forget(queue_now() - options_.keep_delivered) > 0;
-        if (!more) forget_at = std::chrono::steady_clock::now() + between_forgetting;
+      if (Clock::now() >= forget_at) {
+        const bool more = common_.queue.forget(queue_now() - common_.options.keep_delivered) > 0;
+        if (!more) forget_at = Clock::now() + between_forgetting;
       }
     } catch (const QueueFailure& failure) {
-      database_failed(failure);
+      common_.database_failed(failure);
     }
     lock.lock();
-    housekeeping_.wait_for(lock, look_for_visitors, [this] { return stopping_; });
+    housekeeping_.wait_for(lock, look_for_visitors, [this] { return common_.stopping.load(); });
   }
 }
 

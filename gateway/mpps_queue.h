@@ -74,12 +74,23 @@ struct Delivery {
 
 /// How an attempt ended.
 struct Attempt {
-  enum class Result : std::uint8_t { delivered, retry, held };
+  enum class Result : std::uint8_t {
+    delivered,
+    retry,
+    held,
+    returned  ///< not tried at all: as it was before it was handed out
+  };
   Result result = Result::retry;
   QueueTime due{};          ///< retry: not before
   bool maybe_sent = false;  ///< retry: the receiver may have it
   std::uint16_t status = 0;
   std::string reason{};  ///< for people; no patient data
+};
+
+/// What was handed out, and how that ended.
+struct Ended {
+  Delivery delivery;
+  Attempt attempt;
 };
 
 /// waiting: for its turn or its time; withheld: mirrors get it with a later message or not at all;
@@ -157,13 +168,15 @@ class MppsQueue {
   /// An undecided message may go (true), or never happened (false) and is forgotten.
   virtual void decide(MessageId id, bool happened) = 0;
 
-  /// The next message for this receiver that is due, or nothing.
-  virtual std::optional<Delivery> take(const std::string& receiver, QueueTime now) = 0;
-  /// Says how it ended; with take_next, takes the next, at the price of one.
-  virtual std::optional<Delivery> finish(const Delivery& delivery, const Attempt& attempt,
-                                         QueueTime now, bool take_next) = 0;
-  /// When the next of this receiver is due; nothing if none waits.
-  virtual std::optional<QueueTime> next_due(const std::string& receiver) = 0;
+  /// Messages for this receiver that are due, each of another MPPS.
+  struct Taken {
+    std::vector<Delivery> deliveries;   ///< the longest due first
+    std::optional<QueueTime> next_due;  ///< of the next one; nothing if none waits
+  };
+  virtual Taken take(const std::string& receiver, QueueTime now, std::size_t at_most) = 0;
+  /// Says how some of this receiver's ended, and takes the next, at the price of one.
+  virtual Taken finish(const std::string& receiver, const std::vector<Ended>& ended, QueueTime now,
+                       std::size_t take_at_most) = 0;
   /// Makes what waits for its time due now: the receiver is back.
   virtual void make_due(const std::string& receiver, QueueTime now) = 0;
   /// Whether somebody else has changed the queue since this was last asked.

@@ -260,53 +260,72 @@ void QueueTables::decide(MessageId id, bool happened) {
   }
 }
 
-std::optional<Delivery> QueueTables::take(const std::string& receiver, QueueTime now) {
-  for (;;) {
-    std::string mpps;
-    MessageId id = 0;
-    std::optional<Delivery> delivery;
-    {
-      Use next(statement("SELECT d.message, d.attempts, d.maybe_sent, m.operation, m.mpps, "
-                         "m.attributes, m.caller, m.tx, m.accepted FROM deliveries d "
-                         "JOIN messages m ON m.id=d.message "
-                         "WHERE d.receiver=? AND d.state=0 AND d.state<=5 AND d.due<=? "
-                         "ORDER BY d.due LIMIT 1"),
-               receiver, now);
-      if (!next.step()) return std::nullopt;
-      id = next[0].getInt64();
-      mpps = next[4].getString();
-      auto message = message_of(next[3].getInt(), mpps, bytes_of(next[5]), next[6].getString(),
-                                next[7].getString());
-      if (message) {
-        delivery = Delivery{.id = id,
+MppsQueue::Taken QueueTables::take(const std::string& receiver, QueueTime now,
+                                   std::size_t at_most) {
+  MppsQueue::Taken taken;
+  auto& deliveries = taken.deliveries;
+  std::vector<std::pair<std::string, MessageId>> damaged;
+  {
+    Use next(statement("SELECT d.message, d.attempts, d.maybe_sent, m.operation, m.mpps, "
+                       "m.attributes, m.caller, m.tx, m.accepted FROM deliveries d "
+                       "JOIN messages m ON m.id=d.message "
+                       "WHERE d.receiver=? AND d.state=0 AND d.state<=5 AND d.due<=? "
+                       "ORDER BY d.due LIMIT ?"),
+             receiver, now, static_cast<std::int64_t>(at_most));
+    while (next.step()) {
+      auto message = message_of(next[3].getInt(), next[4].getString(), bytes_of(next[5]),
+                                next[6].getString(), next[7].getString());
+      if (!message) {
+        damaged.emplace_back(next[4].getString(), next[0].getInt64());
+        continue;
+      }
+      deliveries.push_back({.id = next[0].getInt64(),
                             .receiver = receiver,
                             .message = std::move(*message),
                             .attempts = next[1].getUInt(),
                             .maybe_sent = next[2].getInt() != 0,
-                            .accepted = time_of(next[8])};
-      }
+                            .accepted = time_of(next[8])});
     }
-    if (!delivery) {  // damaged in a way that SQLite does not see: no reason to stop the others
-      Use(statement("UPDATE deliveries SET state=2, reason='the message cannot be read: it was "
-                    "damaged on the disk', changed=? WHERE mpps=? AND receiver=? AND message=?"),
-          now, mpps, receiver, id)
-          .changes();
-      continue;
-    }
+  }
+  for (const Delivery& delivery : deliveries) {
     Use(statement("UPDATE deliveries SET state=1, changed=? WHERE mpps=? AND receiver=? AND "
                   "message=?"),
+        now, delivery.message.mpps.text(), receiver, delivery.id)
+        .changes();
+  }
+  // Damaged in a way that SQLite does not see: no reason to stop the others.
+  for (const auto& [mpps, id] : damaged) {
+    Use(statement("UPDATE deliveries SET state=2, reason='the message cannot be read: it was "
+                  "damaged on the disk', changed=? WHERE mpps=? AND receiver=? AND message=?"),
         now, mpps, receiver, id)
         .changes();
-    return delivery;
   }
+  if (deliveries.empty() && !damaged.empty()) return take(receiver, now, at_most);
+  taken.next_due = next_due(receiver);
+  return taken;
+}
+
+std::optional<QueueTime> QueueTables::next_due(const std::string& receiver) {
+  Use first(
+      statement("SELECT due FROM deliveries WHERE receiver=? AND state=0 ORDER BY due LIMIT 1"),
+      receiver);
+  if (!first.step()) return std::nullopt;
+  return time_of(first[0]);
 }
 
 // True if the next of the chain is ready now.
 bool QueueTables::finish(const Delivery& delivery, const Attempt& attempt, QueueTime now) {
+  const std::string& mpps = delivery.message.mpps.text();
+  if (attempt.result == Attempt::Result::returned) {
+    Use(statement("UPDATE deliveries SET state=0, changed=? WHERE mpps=? AND receiver=? AND "
+                  "message=? AND state=1"),
+        now, mpps, delivery.receiver, delivery.id)
+        .changes();
+    return false;
+  }
   const auto to = attempt.result == Attempt::Result::delivered ? state::delivered
                   : attempt.result == Attempt::Result::held    ? state::held
                                                                : state::ready;
-  const std::string& mpps = delivery.message.mpps.text();
   Use(statement("UPDATE deliveries SET state=?, attempts=attempts+1, maybe_sent=?, due=?, "
                 "changed=?, status=?, reason=? WHERE mpps=? AND receiver=? AND message=? AND "
                 "state=1"),
@@ -453,14 +472,6 @@ bool QueueTables::retry(MessageId id, const std::string& receiver) {
 
 bool QueueTables::discard(MessageId id, const std::string& receiver) {
   return set_open_state(id, receiver, state::discarded, "0, 2, 3, 4");
-}
-
-std::optional<QueueTime> QueueTables::next_due(const std::string& receiver) {
-  Use first(
-      statement("SELECT due FROM deliveries WHERE receiver=? AND state=0 ORDER BY due LIMIT 1"),
-      receiver);
-  if (!first.step()) return std::nullopt;
-  return time_of(first[0]);
 }
 
 void QueueTables::make_due(const std::string& receiver, QueueTime now) {

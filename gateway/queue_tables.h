@@ -33,10 +33,9 @@ class QueueTables {
 
   MppsQueue::Accepted accept(const MppsMessage& message, const Judge& judge);
   void decide(MessageId id, bool happened);
-  std::optional<Delivery> take(const std::string& receiver, QueueTime now);
+  MppsQueue::Taken take(const std::string& receiver, QueueTime now, std::size_t at_most);
   /// True if the next of its chain is ready now.
   bool finish(const Delivery& delivery, const Attempt& attempt, QueueTime now);
-  std::optional<QueueTime> next_due(const std::string& receiver);
   void make_due(const std::string& receiver, QueueTime now);
 
   std::optional<RecordedStep> step(const std::string& mpps);
@@ -54,6 +53,7 @@ class QueueTables {
   void place(const std::string& mpps, MessageId id, const std::string& receiver,
              Destination::How how, QueueTime now);
   bool advance(const std::string& mpps, const std::string& receiver, QueueTime now);
+  std::optional<QueueTime> next_due(const std::string& receiver);
   bool was_created(const std::string& mpps, const std::string& receiver);
   bool set_open_state(MessageId id, const std::string& receiver, int to, std::string_view from);
   std::string mpps_of(MessageId id);

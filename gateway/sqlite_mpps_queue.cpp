@@ -217,22 +217,20 @@ void SqliteMppsQueue::decide(MessageId id, bool happened) {
   });
 }
 
-std::optional<Delivery> SqliteMppsQueue::take(const std::string& receiver, QueueTime now) {
-  std::optional<Delivery> delivery;
-  impl_->run_synced(Haste::soon, [&](QueueTables& tables) {
-    delivery = tables.take(receiver, now);
-    return delivery ? Come::telling : Come::nothing;
-  });
-  return delivery;
+MppsQueue::Taken SqliteMppsQueue::take(const std::string& receiver, QueueTime now,
+                                       std::size_t at_most) {
+  return finish(receiver, {}, now, at_most);
 }
 
-std::optional<Delivery> SqliteMppsQueue::finish(const Delivery& delivery, const Attempt& attempt,
-                                                QueueTime now, bool take_next) {
-  std::optional<Delivery> next;
+MppsQueue::Taken SqliteMppsQueue::finish(const std::string& receiver,
+                                         const std::vector<Ended>& ended, QueueTime now,
+                                         std::size_t take_at_most) {
+  Taken next;
   impl_->run_synced(Haste::soon, [&](QueueTables& tables) {
-    const bool advanced = tables.finish(delivery, attempt, now);
-    if (take_next) next = tables.take(delivery.receiver, now);
-    return advanced ? Come::promise : next ? Come::telling : Come::nothing;
+    bool advanced = false;
+    for (const Ended& one : ended) advanced |= tables.finish(one.delivery, one.attempt, now);
+    next = tables.take(receiver, now, take_at_most);
+    return advanced ? Come::promise : next.deliveries.empty() ? Come::nothing : Come::telling;
   });
   return next;
 }
@@ -253,10 +251,6 @@ bool SqliteMppsQueue::discard(MessageId id, const std::string& receiver) {
     return found ? Come::promise : Come::nothing;
   });
   return found;
-}
-
-std::optional<QueueTime> SqliteMppsQueue::next_due(const std::string& receiver) {
-  return impl_->ask([&](QueueTables& tables) { return tables.next_due(receiver); });
 }
 
 void SqliteMppsQueue::make_due(const std::string& receiver, QueueTime now) {

@@ -29,10 +29,9 @@ class SqliteMppsQueue : public MppsQueue {
 
   Accepted accept(const MppsMessage& message, const Judge& judge) override;
   void decide(MessageId id, bool happened) override;
-  std::optional<Delivery> take(const std::string& receiver, QueueTime now) override;
-  std::optional<Delivery> finish(const Delivery& delivery, const Attempt& attempt, QueueTime now,
-                                 bool take_next) override;
-  std::optional<QueueTime> next_due(const std::string& receiver) override;
+  Taken take(const std::string& receiver, QueueTime now, std::size_t at_most) override;
+  Taken finish(const std::string& receiver, const std::vector<Ended>& ended, QueueTime now,
+               std::size_t take_at_most) override;
   void make_due(const std::string& receiver, QueueTime now) override;
   bool changed_elsewhere() override;
   std::optional<RecordedStep> step(const mapping::Uid& mpps) override;

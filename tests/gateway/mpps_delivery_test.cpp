@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <future>
 
 #include "gateway/sqlite_mpps_queue.h"
 #include "tests/gateway/queue_support.h"
@@ -150,7 +151,7 @@ TEST_CASE("a receiver that says when to come again is left alone until then") {
   line.delivery->start();
   line.accept(create_message(1));
   REQUIRE(line.ris.wait([&] { return line.queue->list({}).at(0).attempts == 1; }));
-  CHECK(line.queue->next_due("ris") > queue_now() + std::chrono::minutes(59));
+  CHECK(line.queue->take("ris", queue_now(), 1).next_due > queue_now() + std::chrono::minutes(59));
 }
 
 TEST_CASE("a refusal is held, what comes after it waits, other steps go on") {
@@ -252,6 +253,53 @@ TEST_CASE("stopped and started again in the middle: nothing lost, nothing twice"
   for (int step = 0; step < 100; ++step) {
     CHECK(ris.log_of(step) == Lines{of(step, "create"), of(step, "update a")});
   }
+}
+
+TEST_CASE("a request that hangs keeps nothing waiting but its own step") {
+  struct Hanging : Receiver {
+    std::promise<void> goes_on;
+    Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
+                   const mapping::Context& context) override {
+      if (mpps == uid(0)) goes_on.get_future().wait();
+      return Receiver::create(mpps, attributes, context);
+    }
+  } ris;
+  const Directory directory;
+  const auto queue =
+      SqliteMppsQueue::open(directory.path(), SqliteMppsQueue::Role::gateway).value();
+  for (int step = 0; step < 50; ++step) {
+    queue->accept(create_message(step), [](const RecordedStep*) {
+      return Acceptance{.destinations = {{"ris", Destination::How::deliver}}};
+    });
+  }
+  MppsDelivery delivery(*queue, {{"ris", &ris, [](const mapping::Context&) { return true; }}},
+                        {.workers = 2}, [](mapping::LogLevel, std::string_view) {});
+  delivery.start();
+  const bool others_are_there = ris.wait_for_effects(49);
+  const bool recorded = ris.wait([&] { return queue->list({}).size() == 1; });
+  ris.goes_on.set_value();
+  CHECK(others_are_there);
+  CHECK(recorded);
+  CHECK(ris.wait([&] { return queue->list({}).empty(); }));
+}
+
+TEST_CASE("what was taken for a receiver that goes down is given back, untried") {
+  Line line;
+  line.ris_answers = false;
+  line.ris.fault = [](Transaction transaction, int) { return unreachable(transaction); };
+  for (int step = 0; step < 20; ++step) line.accept(create_message(step));
+  line.delivery->start();
+  REQUIRE(line.ris.wait([&] {
+    const auto entries = line.queue->list({});
+    return line.probes > 0 && std::all_of(entries.begin(), entries.end(), [](const auto& entry) {
+             return entry.state == DeliveryState::waiting;
+           });
+  }));
+  std::size_t tried = 0;
+  for (const auto& entry : line.queue->list({})) tried += entry.attempts;
+  CHECK(tried >= 1);
+  CHECK(tried <= 4);  // by each worker once
+  CHECK(line.queue->list({}).size() == 20);
 }
 
 TEST_CASE("the log names message, receiver, status and what follows, and nothing of the patient") {

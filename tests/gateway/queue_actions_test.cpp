@@ -33,8 +33,7 @@ struct Desk {
         return Acceptance{.destinations = {{"r i+s", Destination::How::deliver}}};
       });
     }
-    const Attempt refused{.result = Attempt::Result::held, .status = 0x0106, .reason = "refused"};
-    queue->finish(*queue->take("r i+s", queue_now() + 1h), refused, queue_now(), false);
+    hold_next(*queue, "r i+s");
   }
   web::Page act(QueueVerb verb, std::string_view form) {
     return actions.act(verb, {form, "nurse", "10.0.0.7"});

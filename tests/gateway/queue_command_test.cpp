@@ -27,11 +27,10 @@ struct Queue {
       });
     }
     const auto now = queue_now() + std::chrono::hours(1);
-    const Attempt refused{.result = Attempt::Result::held, .status = 0x0106, .reason = "refused"};
-    queue->finish(*queue->take("ris", now), refused, now, false);
+    hold_next(*queue, "ris");
     const Attempt delivered{.result = Attempt::Result::delivered};
-    const auto next = queue->finish(*queue->take("pacs", now), delivered, now, true);
-    queue->finish(*next, delivered, now, false);
+    const auto next = finish(*queue, *take(*queue, "pacs", now), delivered, now);
+    queue->finish("pacs", {{*next, delivered}}, now, 0);
   }
   int run(QueueCommand command, const std::string& answer = "") {
     std::istringstream in(answer);
@@ -80,7 +79,7 @@ TEST_CASE("retry: the held one at once; what cannot be tried again says why") {
   Queue q;
   CHECK(q.run({.verb = Verb::retry, .ids = {1}, .filter = {.receiver = "ris"}}) == 0);
   CHECK(q.says("message 1 for ris: is tried again now"));
-  CHECK(q.queue->take("ris", queue_now())->id == 1);
+  CHECK(take(*q.queue, "ris", queue_now())->id == 1);
   CHECK(q.run({.verb = Verb::retry, .ids = {1}, .filter = {.receiver = "pacs"}}) == 1);
   CHECK(q.error == "message 1 for pacs: is delivered and cannot be tried again\n");
 }
@@ -99,7 +98,7 @@ TEST_CASE("discard asks; only a yes does it") {
   }
   CHECK(q.queue->list({.state = DeliveryState::held}).size() == 1);
   CHECK(q.run({.verb = Verb::discard, .ids = {1}, .filter = {.receiver = "ris"}}, "y\n") == 0);
-  CHECK(q.queue->take("ris", queue_now())->id == 2);
+  CHECK(take(*q.queue, "ris", queue_now())->id == 2);
   CHECK(q.run({.verb = Verb::discard, .ids = {1}, .filter = {.receiver = "ris"}, .yes = true}) ==
         1);
 }

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,57 @@ class Directory {
 
  private:
   std::filesystem::path path_;
+};
+
+/// The next message that is due, or nothing.
+inline std::optional<gateway::Delivery> take(gateway::MppsQueue& queue, const std::string& receiver,
+                                             gateway::QueueTime now) {
+  auto taken = queue.take(receiver, now, 1);
+  if (taken.deliveries.empty()) return std::nullopt;
+  return std::move(taken.deliveries.front());
+}
+
+/// Says how it ended, and takes the next.
+inline std::optional<gateway::Delivery> finish(gateway::MppsQueue& queue,
+                                               const gateway::Delivery& delivery,
+                                               const gateway::Attempt& attempt,
+                                               gateway::QueueTime now = gateway::queue_now()) {
+  auto taken = queue.finish(delivery.receiver, {{delivery, attempt}}, now, 1);
+  if (taken.deliveries.empty()) return std::nullopt;
+  return std::move(taken.deliveries.front());
+}
+
+/// Its receiver refuses the next message that is due within the hour.
+inline void hold_next(gateway::MppsQueue& queue, const std::string& receiver) {
+  const auto delivery = take(queue, receiver, gateway::queue_now() + std::chrono::hours(1));
+  queue.finish(
+      receiver,
+      {{*delivery,
+        {.result = gateway::Attempt::Result::held, .status = 0x0106, .reason = "refused"}}},
+      gateway::queue_now(), 0);
+}
+
+/// A queue without anything in it, for those that override some of it.
+struct EmptyQueue : gateway::MppsQueue {
+  using MessageId = gateway::MessageId;
+  using QueueTime = gateway::QueueTime;
+  Accepted accept(const gateway::MppsMessage&, const gateway::Judge&) override { return {}; }
+  void decide(MessageId, bool) override {}
+  Taken take(const std::string&, QueueTime, std::size_t) override { return {}; }
+  Taken finish(const std::string&, const std::vector<gateway::Ended>&, QueueTime,
+               std::size_t) override {
+    return {};
+  }
+  void make_due(const std::string&, QueueTime) override {}
+  bool changed_elsewhere() override { return false; }
+  std::optional<gateway::RecordedStep> step(const mapping::Uid&) override { return {}; }
+  std::vector<gateway::QueueEntry> list(const gateway::QueueFilter&) override { return {}; }
+  std::vector<gateway::QueueEntry> entries(MessageId, const std::string&) override { return {}; }
+  std::optional<gateway::MppsMessage> message(MessageId) override { return {}; }
+  std::vector<gateway::QueueDepth> depths() override { return {}; }
+  bool retry(MessageId, const std::string&) override { return false; }
+  bool discard(MessageId, const std::string&) override { return false; }
+  std::size_t forget(QueueTime) override { return 0; }
 };
 
 inline mapping::DataSet data_set(const std::string& json) {

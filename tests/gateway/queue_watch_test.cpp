@@ -27,10 +27,6 @@ struct Queue {
       return Acceptance{.destinations = {{"ris", Destination::How::deliver}}};
     });
   }
-  void hold_next() {
-    const Attempt refused{.result = Attempt::Result::held, .status = 0x0106, .reason = "refused"};
-    queue->finish(*queue->take("ris", queue_now() + 1h), refused, queue_now(), false);
-  }
 };
 
 }  // namespace
@@ -39,7 +35,7 @@ TEST_CASE("depths and held messages are known at once, and again when it looks")
   Queue q;
   q.accept(1);
   q.accept(2);
-  q.hold_next();
+  hold_next(*q.queue, "ris");
   QueueWatch watch(*q.queue, never, no_log);
   auto state = watch.state();
   CHECK(state.fault.empty());
@@ -48,7 +44,7 @@ TEST_CASE("depths and held messages are known at once, and again when it looks")
   REQUIRE(state.held.size() == 1);
   CHECK(state.held[0].id == 1);
   CHECK(state.held[0].reason == "refused");
-  q.hold_next();
+  hold_next(*q.queue, "ris");
   CHECK(watch.state().held.size() == 1);
   watch.look();
   CHECK(watch.state().held.size() == 2);
@@ -57,7 +53,7 @@ TEST_CASE("depths and held messages are known at once, and again when it looks")
 TEST_CASE("of many held messages the oldest are told") {
   Queue q;
   for (int i = 1; i <= 103; ++i) q.accept(i);
-  for (int i = 1; i <= 103; ++i) q.hold_next();
+  for (int i = 1; i <= 103; ++i) hold_next(*q.queue, "ris");
   const QueueWatch watch(*q.queue, never, no_log);
   const auto state = watch.state();
   CHECK(state.receivers[0].held == 103);
@@ -68,28 +64,12 @@ TEST_CASE("of many held messages the oldest are told") {
 namespace {
 
 /// A queue that cannot be read while it is broken.
-struct Broken : MppsQueue {
+struct Broken : EmptyQueue {
   bool broken = true;
-  Accepted accept(const MppsMessage&, const Judge&) override { return {}; }
-  void decide(MessageId, bool) override {}
-  std::optional<Delivery> take(const std::string&, QueueTime) override { return {}; }
-  std::optional<Delivery> finish(const Delivery&, const Attempt&, QueueTime, bool) override {
-    return {};
-  }
-  std::optional<QueueTime> next_due(const std::string&) override { return {}; }
-  void make_due(const std::string&, QueueTime) override {}
-  bool changed_elsewhere() override { return false; }
-  std::optional<RecordedStep> step(const mapping::Uid&) override { return {}; }
-  std::vector<QueueEntry> list(const QueueFilter&) override { return {}; }
-  std::vector<QueueEntry> entries(MessageId, const std::string&) override { return {}; }
-  std::optional<MppsMessage> message(MessageId) override { return {}; }
   std::vector<QueueDepth> depths() override {
     if (broken) throw QueueFailure("disk is gone");
     return {};
   }
-  bool retry(MessageId, const std::string&) override { return false; }
-  bool discard(MessageId, const std::string&) override { return false; }
-  std::size_t forget(QueueTime) override { return 0; }
 };
 
 }  // namespace

@@ -137,24 +137,10 @@ TEST_CASE("mirrored: what the first receiver may have done goes to the others, o
 
 TEST_CASE("a queue that cannot write is 0213, and in direct mode nothing is sent either") {
   Queued q;
-  struct Broken : MppsQueue {
+  struct Broken : EmptyQueue {
     Accepted accept(const MppsMessage&, const Judge&) override { throw QueueFailure("disk full"); }
     void decide(MessageId, bool) override { throw QueueFailure("disk full"); }
-    std::optional<Delivery> take(const std::string&, QueueTime) override { return {}; }
-    std::optional<Delivery> finish(const Delivery&, const Attempt&, QueueTime, bool) override {
-      return {};
-    }
-    std::optional<QueueTime> next_due(const std::string&) override { return {}; }
-    void make_due(const std::string&, QueueTime) override {}
-    bool changed_elsewhere() override { return false; }
     std::optional<RecordedStep> step(const mapping::Uid&) override { throw QueueFailure("no"); }
-    std::vector<QueueEntry> list(const QueueFilter&) override { return {}; }
-    std::vector<QueueEntry> entries(MessageId, const std::string&) override { return {}; }
-    std::optional<MppsMessage> message(MessageId) override { return {}; }
-    std::vector<QueueDepth> depths() override { return {}; }
-    bool retry(MessageId, const std::string&) override { return false; }
-    bool discard(MessageId, const std::string&) override { return false; }
-    std::size_t forget(QueueTime) override { return 0; }
   } broken;
   std::string logged;
   const mapping::Log log = [&](mapping::LogLevel, std::string_view line) { logged += line; };

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <csignal>
@@ -44,10 +45,6 @@ constexpr auto never = QueueTime::max();
 const Attempt delivered{.result = Attempt::Result::delivered};
 const Attempt held{.result = Attempt::Result::held, .status = 0x0106, .reason = "refused"};
 
-std::optional<Delivery> finish(MppsQueue& queue, const Delivery& delivery, const Attempt& attempt) {
-  return queue.finish(delivery, attempt, queue_now(), true);
-}
-
 QueueTime later() { return queue_now() + std::chrono::hours(1); }
 
 }  // namespace
@@ -60,7 +57,7 @@ TEST_CASE("what was accepted comes out again, after a reopening too") {
     CHECK(accept(*queue, message) > 0);
   }
   auto queue = open(directory);
-  const auto delivery = queue->take("ris", later());
+  const auto delivery = take(*queue, "ris", later());
   REQUIRE(delivery);
   CHECK(delivery->message.operation == mapping::Transaction::create);
   CHECK(delivery->message.mpps == message.mpps);
@@ -68,7 +65,7 @@ TEST_CASE("what was accepted comes out again, after a reopening too") {
   CHECK(delivery->message.caller == "CT1");
   CHECK(delivery->message.transaction == "t1");
   CHECK(delivery->attempts == 0);
-  CHECK_FALSE(queue->take("other", later()));
+  CHECK_FALSE(take(*queue, "other", later()));
 }
 
 TEST_CASE("one MPPS and receiver: strictly one after the other; others at the same time") {
@@ -79,19 +76,19 @@ TEST_CASE("one MPPS and receiver: strictly one after the other; others at the sa
   accept(*queue, update_message(1, in_state("COMPLETED")));
   accept(*queue, create_message(2));
 
-  const auto first = queue->take("ris", later());
+  const auto first = take(*queue, "ris", later());
   REQUIRE(first);
   CHECK(first->message.operation == mapping::Transaction::create);
-  const auto other = queue->take("ris", later());
+  const auto other = take(*queue, "ris", later());
   REQUIRE(other);
   CHECK(other->message.mpps == uid(2));
-  CHECK_FALSE(queue->take("ris", later()));  // the rest is behind
+  CHECK_FALSE(take(*queue, "ris", later()));  // the rest is behind
 
   SECTION("delivered: the next may go, and only it") {
     const auto second = finish(*queue, *first, delivered);
     REQUIRE(second);
     CHECK(second->message.attributes == described("a"));
-    CHECK_FALSE(queue->take("ris", later()));
+    CHECK_FALSE(take(*queue, "ris", later()));
     const auto third = finish(*queue, *second, delivered);
     REQUIRE(third);
     CHECK(third->message.attributes == in_state("COMPLETED"));
@@ -104,9 +101,9 @@ TEST_CASE("one MPPS and receiver: strictly one after the other; others at the sa
                         .status = 0x0213,
                         .reason = "busy"};
     CHECK_FALSE(finish(*queue, *first, again));
-    CHECK(queue->next_due("ris") == again.due);
-    CHECK_FALSE(queue->take("ris", queue_now()));
-    const auto retried = queue->take("ris", later());
+    CHECK(queue->take("ris", queue_now(), 0).next_due == again.due);
+    CHECK_FALSE(take(*queue, "ris", queue_now()));
+    const auto retried = take(*queue, "ris", later());
     REQUIRE(retried);
     CHECK(retried->id == first->id);
     CHECK(retried->attempts == 1);
@@ -115,11 +112,11 @@ TEST_CASE("one MPPS and receiver: strictly one after the other; others at the sa
   SECTION("the receiver is back: at once") {
     finish(*queue, *first, {.due = later()});
     queue->make_due("ris", queue_now());
-    CHECK(queue->take("ris", queue_now()));
+    CHECK(take(*queue, "ris", queue_now()));
   }
   SECTION("held: those behind it wait until a person says what becomes of it") {
     CHECK_FALSE(finish(*queue, *first, held));
-    CHECK_FALSE(queue->take("ris", later()));
+    CHECK_FALSE(take(*queue, "ris", later()));
     const auto entries = queue->list({.receiver = {}, .state = DeliveryState::held});
     REQUIRE(entries.size() == 1);
     CHECK(entries[0].id == first->id);
@@ -128,11 +125,11 @@ TEST_CASE("one MPPS and receiver: strictly one after the other; others at the sa
     CHECK(queue->depths().at(0).held == 1);
     SECTION("retry") {
       CHECK(queue->retry(first->id, "ris"));
-      CHECK(queue->take("ris", queue_now())->id == first->id);
+      CHECK(take(*queue, "ris", queue_now())->id == first->id);
     }
     SECTION("discard") {
       CHECK(queue->discard(first->id, "ris"));
-      CHECK(queue->take("ris", queue_now())->message.attributes == described("a"));
+      CHECK(take(*queue, "ris", queue_now())->message.attributes == described("a"));
     }
   }
 }
@@ -142,8 +139,8 @@ TEST_CASE("each receiver has a queue of its own") {
   auto queue = open(directory);
   accept(*queue, create_message(1), to({"ris", "pacs"}));
   accept(*queue, update_message(1, in_state("COMPLETED")), to({"ris", "pacs"}));
-  const auto ris = queue->take("ris", later());
-  const auto pacs = queue->take("pacs", later());
+  const auto ris = take(*queue, "ris", later());
+  const auto pacs = take(*queue, "pacs", later());
   REQUIRE(ris);
   REQUIRE(pacs);
   CHECK(ris->id == pacs->id);
@@ -157,10 +154,10 @@ TEST_CASE("withheld messages go with the one that is wanted, in order, or are dr
   using How = Destination::How;
   accept(*queue, create_message(1), to({"ris"}, How::withhold));
   accept(*queue, update_message(1, described("a")), to({"ris"}, How::withhold));
-  CHECK_FALSE(queue->take("ris", later()));
+  CHECK_FALSE(take(*queue, "ris", later()));
   SECTION("wanted") {
     accept(*queue, update_message(1, in_state("COMPLETED")), to({"ris"}));
-    auto delivery = queue->take("ris", later());
+    auto delivery = take(*queue, "ris", later());
     REQUIRE(delivery);
     CHECK(delivery->message.operation == mapping::Transaction::create);
     delivery = finish(*queue, *delivery, delivered);
@@ -172,7 +169,7 @@ TEST_CASE("withheld messages go with the one that is wanted, in order, or are dr
   }
   SECTION("not wanted") {
     accept(*queue, update_message(1, in_state("DISCONTINUED")), to({"ris"}, How::drop_withheld));
-    CHECK_FALSE(queue->take("ris", later()));
+    CHECK_FALSE(take(*queue, "ris", later()));
     CHECK(queue->list({}).empty());
     CHECK(queue->list({.receiver = {}, .state = DeliveryState::discarded}).size() == 3);
   }
@@ -186,13 +183,13 @@ TEST_CASE("undecided: goes when the first receiver has it, and never was when it
   };
   const MessageId first = accept(*queue, create_message(1), undecided);
   const MessageId second = accept(*queue, update_message(1, described("a")), undecided);
-  CHECK_FALSE(queue->take("pacs", later()));
+  CHECK_FALSE(take(*queue, "pacs", later()));
   CHECK_FALSE(queue->step(uid(1)));
   SECTION("happened, out of order") {
     queue->decide(second, true);
-    CHECK_FALSE(queue->take("pacs", later()));  // behind the first, which is open yet
+    CHECK_FALSE(take(*queue, "pacs", later()));  // behind the first, which is open yet
     queue->decide(first, true);
-    const auto delivery = queue->take("pacs", later());
+    const auto delivery = take(*queue, "pacs", later());
     REQUIRE(delivery);
     CHECK(delivery->id == first);
     CHECK(finish(*queue, *delivery, delivered)->id == second);
@@ -201,17 +198,17 @@ TEST_CASE("undecided: goes when the first receiver has it, and never was when it
   SECTION("did not happen") {
     queue->decide(first, false);
     queue->decide(second, true);
-    CHECK(queue->take("pacs", later())->id == second);
+    CHECK(take(*queue, "pacs", later())->id == second);
     CHECK_FALSE(queue->message(first));
   }
   SECTION("the gateway died in between: a person is asked, nothing is lost") {
     queue.reset();
     queue = open(directory);
-    CHECK_FALSE(queue->take("pacs", later()));
+    CHECK_FALSE(take(*queue, "pacs", later()));
     const auto entries = queue->list({.receiver = {}, .state = DeliveryState::held});
     REQUIRE(entries.size() == 2);
     CHECK(queue->retry(entries[0].id, "pacs"));
-    CHECK(queue->take("pacs", later()));
+    CHECK(take(*queue, "pacs", later()));
   }
 }
 
@@ -226,9 +223,9 @@ TEST_CASE("retry keeps the order: one behind another held one waits for it") {
   queue.reset();
   queue = open(directory);  // both are held now
   CHECK(queue->retry(second, "pacs"));
-  CHECK_FALSE(queue->take("pacs", later()));
+  CHECK_FALSE(take(*queue, "pacs", later()));
   CHECK(queue->retry(first, "pacs"));
-  const auto delivery = queue->take("pacs", later());
+  const auto delivery = take(*queue, "pacs", later());
   REQUIRE(delivery);
   CHECK(delivery->id == first);
   CHECK(finish(*queue, *delivery, delivered)->id == second);
@@ -238,10 +235,10 @@ TEST_CASE("a second N-CREATE of a step for one receiver: an earlier one may have
   const Directory directory;
   auto queue = open(directory);
   accept(*queue, create_message(1));
-  finish(*queue, *queue->take("ris", later()), delivered);
+  finish(*queue, *take(*queue, "ris", later()), delivered);
   accept(*queue, create_message(1), to({"ris", "pacs"}));
-  CHECK(queue->take("ris", later())->maybe_sent);
-  CHECK_FALSE(queue->take("pacs", later())->maybe_sent);
+  CHECK(take(*queue, "ris", later())->maybe_sent);
+  CHECK_FALSE(take(*queue, "pacs", later())->maybe_sent);
 }
 
 TEST_CASE("the judge sees the step as all messages have made it, and its refusal keeps nothing") {
@@ -274,12 +271,12 @@ TEST_CASE("what was on its way when the gateway died may have been sent") {
     auto queue = open(directory);
     accept(*queue, create_message(1));
     accept(*queue, update_message(1, described("a")));
-    const auto taken = queue->take("ris", later());
+    const auto taken = take(*queue, "ris", later());
     REQUIRE(taken);
     CHECK_FALSE(taken->maybe_sent);
   }
   auto queue = open(directory);
-  const auto again = queue->take("ris", later());
+  const auto again = take(*queue, "ris", later());
   REQUIRE(again);
   CHECK(again->maybe_sent);
   const auto next = finish(*queue, *again, delivered);
@@ -293,8 +290,8 @@ TEST_CASE("delivered steps are forgotten as a whole, when all of their messages 
   accept(*queue, create_message(1));
   accept(*queue, create_message(2));
   accept(*queue, update_message(2, described("a")));
-  const auto one = queue->take("ris", later());
-  const auto two = queue->take("ris", later());
+  const auto one = take(*queue, "ris", later());
+  const auto two = take(*queue, "ris", later());
   REQUIRE(one);
   REQUIRE(two);
   finish(*queue, *one, delivered);
@@ -312,7 +309,7 @@ TEST_CASE("what is open for long does not keep others from being forgotten") {
   constexpr int held_up = 1500;
   for (int i = 1; i <= held_up; ++i) accept(*queue, create_message(i));
   accept(*queue, create_message(held_up + 1), to({"pacs"}));
-  finish(*queue, *queue->take("pacs", later()), delivered);
+  finish(*queue, *take(*queue, "pacs", later()), delivered);
   std::size_t forgotten = 0;
   for (int calls = 0; calls < 3; ++calls) forgotten += queue->forget(later());
   CHECK(forgotten == 1);
@@ -324,7 +321,7 @@ TEST_CASE("a visitor works beside the gateway, and the gateway notices") {
   const Directory directory;
   auto queue = open(directory);
   const MessageId id = accept(*queue, create_message(1));
-  finish(*queue, *queue->take("ris", later()), held);
+  finish(*queue, *take(*queue, "ris", later()), held);
   queue->changed_elsewhere();
   CHECK_FALSE(queue->changed_elsewhere());
   const auto visitor = open(directory, Role::visitor);
@@ -334,7 +331,7 @@ TEST_CASE("a visitor works beside the gateway, and the gateway notices") {
   CHECK_FALSE(visitor->discard(id + 1, "ris"));
   CHECK(visitor->retry(id, "ris"));
   CHECK(queue->changed_elsewhere());
-  CHECK(queue->take("ris", queue_now()));
+  CHECK(take(*queue, "ris", queue_now()));
   CHECK_FALSE(visitor->discard(id, "ris"));  // on its way
 }
 
@@ -350,7 +347,7 @@ TEST_CASE("of a file that was saved from damage: what waits behind a lost messag
   SQLite::Database((directory.path() / "mpps-queue.sqlite").string(), SQLite::OPEN_READWRITE)
       .exec("DELETE FROM messages WHERE id=" + std::to_string(lost));
   auto queue = open(directory);
-  CHECK_FALSE(queue->take("ris", later()));
+  CHECK_FALSE(take(*queue, "ris", later()));
   const auto open_ones = queue->list({});
   REQUIRE(open_ones.size() == 2);
   CHECK(open_ones[0].id == behind);
@@ -358,10 +355,37 @@ TEST_CASE("of a file that was saved from damage: what waits behind a lost messag
   CHECK(open_ones[0].reason.find("lost with a damaged file") != std::string::npos);
   CHECK(open_ones[1].state == DeliveryState::waiting);
   CHECK(queue->retry(behind, "ris"));
-  const auto delivery = queue->take("ris", later());
+  const auto delivery = take(*queue, "ris", later());
   REQUIRE(delivery);
   CHECK(delivery->id == behind);
   CHECK(finish(*queue, *delivery, delivered)->id == last);
+}
+
+TEST_CASE("several at a time, each of another MPPS; what was not tried is as it was") {
+  const Directory directory;
+  auto queue = open(directory);
+  for (const int step : {1, 2, 3}) {
+    accept(*queue, create_message(step));
+    accept(*queue, update_message(step, described("a")));
+  }
+  const auto [first, due] = queue->take("ris", queue_now(), 2);
+  REQUIRE(first.size() == 2);
+  CHECK(first[0].message.transaction == "t1");
+  CHECK(first[1].message.transaction == "t2");
+  CHECK(due <= queue_now());  // of the third
+  const Attempt returned{.result = Attempt::Result::returned};
+  auto next = queue->finish("ris", {{first[0], delivered}, {first[1], returned}}, queue_now(), 9);
+  REQUIRE(next.deliveries.size() == 3);
+  CHECK_FALSE(next.next_due);
+  std::sort(next.deliveries.begin(), next.deliveries.end(),
+            [](const Delivery& a, const Delivery& b) { return a.id < b.id; });
+  CHECK(next.deliveries[0].message.transaction == "t1");
+  CHECK(next.deliveries[0].message.attributes == described("a"));
+  CHECK(next.deliveries[1].message.transaction == "t2");
+  CHECK(next.deliveries[1].attempts == 0);
+  CHECK_FALSE(next.deliveries[1].maybe_sent);
+  CHECK(next.deliveries[2].message.transaction == "t3");
+  CHECK(queue->take("ris", queue_now(), 9).deliveries.empty());
 }
 
 TEST_CASE("a start after the clock was set back: nothing waits for the time that was") {
@@ -371,14 +395,15 @@ TEST_CASE("a start after the clock was set back: nothing waits for the time that
     auto queue = open(directory);
     accept(*queue, create_message(1));
     accept(*queue, create_message(2));
-    const auto first = queue->take("ris", later());
-    const auto second = queue->take("ris", later());
-    queue->finish(*first, {.due = queue_now() + hours(24)}, queue_now() + hours(23), false);
-    queue->finish(*second, {.due = queue_now() + hours(24)}, queue_now(), false);  // as it was told
+    const auto first = take(*queue, "ris", queue_now());
+    const auto second = take(*queue, "ris", queue_now());
+    const Attempt later{.due = queue_now() + hours(24)};
+    queue->finish("ris", {{*first, later}}, queue_now() + hours(23), 0);
+    queue->finish("ris", {{*second, later}}, queue_now(), 0);  // as it was told
   }
   auto queue = open(directory);
-  CHECK(queue->take("ris", queue_now()));
-  CHECK_FALSE(queue->take("ris", later()));
+  CHECK(take(*queue, "ris", queue_now()));
+  CHECK_FALSE(take(*queue, "ris", later()));
 }
 
 TEST_CASE("a message that was damaged in its file is held, and others go on") {
@@ -388,10 +413,10 @@ TEST_CASE("a message that was damaged in its file is held, and others go on") {
   const MessageId good = accept(*queue, create_message(2));
   SQLite::Database((directory.path() / "mpps-queue.sqlite").string(), SQLite::OPEN_READWRITE)
       .exec("UPDATE messages SET attributes=x'0102' WHERE id=" + std::to_string(damaged));
-  const auto delivery = queue->take("ris", later());
+  const auto delivery = take(*queue, "ris", later());
   REQUIRE(delivery);
   CHECK(delivery->id == good);
-  CHECK_FALSE(queue->take("ris", later()));
+  CHECK_FALSE(take(*queue, "ris", later()));
   const auto entry = queue->entries(damaged, "ris");
   REQUIRE(entry.size() == 1);
   CHECK(entry[0].state == DeliveryState::held);
@@ -461,7 +486,7 @@ TEST_CASE("sixteen takers: every message once, in order within its MPPS") {
   std::vector<std::thread> threads;
   for (int i = 0; i < 16; ++i) {
     threads.emplace_back([&] {
-      auto delivery = queue->take("ris", later());
+      auto delivery = take(*queue, "ris", later());
       while (delivery) {
         {
           const std::lock_guard lock(mutex);
@@ -473,7 +498,7 @@ TEST_CASE("sixteen takers: every message once, in order within its MPPS") {
   }
   for (auto& thread : threads) thread.join();
   // A taker may have ended while the last ones were on their way with others; nothing may be left.
-  for (auto left = queue->take("ris", later()); left; left = finish(*queue, *left, delivered)) {
+  for (auto left = take(*queue, "ris", later()); left; left = finish(*queue, *left, delivered)) {
     seen[left->message.mpps.text()].push_back(left->id);
   }
   CHECK(seen.size() == steps);
