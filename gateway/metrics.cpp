@@ -88,14 +88,21 @@ void MetricsText::single(std::string_view name, std::string_view type, std::stri
 
 void TransactionSeries::record(const mapping::Outcome& outcome, std::chrono::nanoseconds took,
                                std::size_t matches) {
-  by_status_[index(outcome.status_class())][index(outcome.how)].fetch_add(1, relaxed);
+  const std::size_t status = index(outcome.status_class());
+  by_status_[status][index(outcome.how)].fetch_add(1, relaxed);
   const double seconds = std::chrono::duration<double>(took).count();
   const auto bucket = std::lower_bound(bounds.begin(), bounds.end(), seconds) - bounds.begin();
-  buckets_[static_cast<std::size_t>(bucket)].fetch_add(1, relaxed);
-  nanoseconds_.fetch_add(static_cast<std::uint64_t>(took.count()), relaxed);
+  latencies_[status].buckets[static_cast<std::size_t>(bucket)].fetch_add(1, relaxed);
+  latencies_[status].nanoseconds.fetch_add(static_cast<std::uint64_t>(took.count()), relaxed);
   if (matches > 0) matches_.fetch_add(matches, relaxed);
   if (outcome.dropped_matches > 0) dropped_matches_.fetch_add(outcome.dropped_matches, relaxed);
   if (outcome.failed_worklists > 0) partial_answers_.fetch_add(1, relaxed);
+}
+
+std::uint64_t TransactionSeries::Latencies::count() const {
+  std::uint64_t sum = 0;
+  for (const Counter& bucket : buckets) sum += bucket.load(relaxed);
+  return sum;
 }
 
 RouteSeries Metrics::series(Transaction operation, const std::string& backend) {
@@ -113,12 +120,16 @@ std::vector<RouteNumbers> Metrics::numbers() const {
   for (const auto& [key, series] : series_) {
     const auto& [protocol, backend, operation] = key;
     RouteNumbers numbers{fronts[index(protocol)], operation_name(operation), backend};
-    for (const auto& bucket : series->buckets_) numbers.count += bucket.load(relaxed);
+    std::uint64_t nanoseconds = 0;
+    for (const auto& latencies : series->latencies_) {
+      numbers.count += latencies.count();
+      nanoseconds += latencies.nanoseconds.load(relaxed);
+    }
     if (numbers.count == 0) continue;
     for (const auto& how : series->by_status_[index(StatusClass::failure)]) {
       numbers.failed += how.load(relaxed);
     }
-    numbers.seconds = static_cast<double>(series->nanoseconds_.load(relaxed)) / 1e9;
+    numbers.seconds = static_cast<double>(nanoseconds) / 1e9;
     all.push_back(std::move(numbers));
   }
   return all;
@@ -146,19 +157,26 @@ void Metrics::write(MetricsText& text) const {
     }
   }
   text.family("modgate_transaction_duration_seconds", "histogram",
-              "From the call of the service to its outcome.");
+              "From the call of the service to its outcome, by the class of its DIMSE status.");
   for (const auto& [key, series] : series_) {
-    std::uint64_t count = 0;
-    for (std::size_t i = 0; i < series->buckets_.size(); ++i) {
-      count += series->buckets_[i].load(relaxed);
+    for (std::size_t status = 0; status < status_classes.size(); ++status) {
+      const TransactionSeries::Latencies& latencies = series->latencies_[status];
+      // Success is there from the start; the others, most of which never happen, once they have.
+      if (status != index(StatusClass::success) && latencies.count() == 0) continue;
       auto all = labels(key);
-      const std::string bound =
-          i < TransactionSeries::bounds.size() ? number(TransactionSeries::bounds[i]) : "+Inf";
-      all.emplace_back("le", bound);
-      text.sample(all, static_cast<double>(count), "_bucket");
+      all.emplace_back("status", status_classes[status]);
+      std::uint64_t count = 0;
+      for (std::size_t i = 0; i < latencies.buckets.size(); ++i) {
+        count += latencies.buckets[i].load(relaxed);
+        const std::string bound =
+            i < TransactionSeries::bounds.size() ? number(TransactionSeries::bounds[i]) : "+Inf";
+        all.emplace_back("le", bound);
+        text.sample(all, static_cast<double>(count), "_bucket");
+        all.pop_back();
+      }
+      text.sample(all, static_cast<double>(latencies.nanoseconds.load(relaxed)) / 1e9, "_sum");
+      text.sample(all, static_cast<double>(count), "_count");
     }
-    text.sample(labels(key), static_cast<double>(series->nanoseconds_.load(relaxed)) / 1e9, "_sum");
-    text.sample(labels(key), static_cast<double>(count), "_count");
   }
   const auto of_searches = [&](std::string_view name, std::string_view help,
                                TransactionSeries::Counter TransactionSeries::*counter) {

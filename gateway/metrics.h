@@ -63,9 +63,15 @@ class alignas(64) TransactionSeries {
   static constexpr std::size_t classes = 5;  ///< of mapping::StatusClass
   static constexpr std::size_t hows = 4;     ///< of mapping::Outcome::How
 
+  /// Of the transactions of one status class.
+  struct Latencies {
+    std::array<Counter, bounds.size() + 1> buckets{};  ///< each alone, not added up
+    Counter nanoseconds{0};
+    std::uint64_t count() const;
+  };
+
   std::array<std::array<Counter, hows>, classes> by_status_{};
-  std::array<Counter, bounds.size() + 1> buckets_{};  ///< each alone, not added up
-  Counter nanoseconds_{0};
+  std::array<Latencies, classes> latencies_{};
   Counter matches_{0};
   Counter dropped_matches_{0};
   Counter partial_answers_{0};

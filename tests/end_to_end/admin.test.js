@@ -8,12 +8,13 @@ import net from 'node:net';
 import { after, describe, test } from 'node:test';
 import { makeCertificates } from './support/certificates.js';
 import { dump2dcm, exampleDumps, findscu, startWlmscpfs } from './support/dcmtk.js';
+import { encode } from './support/data_set.js';
 import { freePort, House, until, within } from './support/house.js';
-import { dicomJson, get, post, startOriginServer } from './support/http.js';
+import { dicomJson, get, post, request, startOriginServer } from './support/http.js';
 import { expectNoPatientData, ini, modgateBinary, startModgate } from './support/modgate.js';
 import { startMppsScp } from './support/mpps_scp.js';
 import { begun, begunInJson } from './support/performed_step.js';
-import { RawAssociation, sopClass } from './support/raw_scu.js';
+import { RawAssociation, sopClass, withAssociation } from './support/raw_scu.js';
 import { nCreate, send } from './support/scu.js';
 
 const house = new House();
@@ -93,7 +94,7 @@ describe('metrics', () => {
     assert.equal(grown(count('web', 'pacs', 'mpps', 'create')), 0);
     assert.equal(grown(count('web', 'pacs', 'mpps', 'create', 'failure')), 1);
     assert.equal(grown('modgate_matches_total{front="dimse",backend="ris"}'), 3);
-    assert.equal(grown('modgate_transaction_duration_seconds_count{front="dimse",backend="ris",service="worklist",operation="search"}'), 1);
+    assert.equal(grown('modgate_transaction_duration_seconds_count{front="dimse",backend="ris",service="worklist",operation="search",status="success"}'), 1);
     assert.ok(now['process_resident_memory_bytes'] > 1e6);
 
     const { body } = await admin(gateway, '/metrics');
@@ -120,6 +121,44 @@ describe('metrics', () => {
     assert.equal(now['modgate_front_refused_total{front="dimse"}'], 3);
     assert.equal(Object.keys(now).length, series);
     held.socket.destroy();
+  });
+
+  test('have no series of what callers send: AE titles, paths, methods, user names, UIDs', async () => {
+    const wlm = await startWlmscpfs(house, { OFFIS: worklist() });
+    const mpps = await startMppsScp(house);
+    const gateway = await startModgate(house, 'with many callers', {
+      dimse: { worklist: 'ris', mpps: 'pacs' }, web: { worklist: 'ris', mpps: 'pacs' }, admin: adminPort,
+      'backend ris': scp('OFFIS', wlm.port), 'backend pacs': scp('PACS', mpps.port),
+    });
+    const identifier = encode([[0x00100010, 'PN', ''], [0x00400100, 'SQ', [[[0x00080060, 'CS', '']]]]]);
+    const rounds = async (from, to) => {
+      for (let i = from; i < to; i++) {
+        const callingAeTitle = `"{}\\=,${i}`.slice(0, 16);
+        await withAssociation({ ...gateway.dimse, callingAeTitle }, [sopClass.worklist], async (association) =>
+          assert.equal((await association.find(identifier)).status, 0));
+        assert.equal((await post(gateway, target(newUid()), begunInJson())).status, 201);
+        assert.equal((await post(gateway, target(`1.2.${i}`), '{')).status, 400);
+        assert.equal((await get(gateway, `/${'a'.repeat(1000)}${i}`, { authorization: `Bearer ${i}` })).status, 404);
+        assert.ok((await request(gateway, `X${i}`, '/')).status >= 400);
+        assert.equal((await admin(gateway, `/metrics/${i}`)).status, 404);
+      }
+    };
+    await rounds(0, 1); // what happens for the first time may be told for the first time
+    const names = Object.keys(await metrics(gateway));
+    await rounds(1, 40);
+    assert.deepEqual(Object.keys(await metrics(gateway)), names);
+    assert.equal((await metrics(gateway))[count('dimse', 'ris', 'worklist', 'search')], 40);
+  });
+
+  test('write names of the configuration so that promtool takes them, whatever these are', async () => {
+    const name = `${'long '.repeat(20)}"{}\\ü`;
+    const gateway = await startModgate(house, 'with odd names', {
+      web: { worklist: name }, admin: adminPort, [`backend ${name}`]: scp('OFFIS', await freePort()),
+    });
+    const { body } = await admin(gateway, '/metrics');
+    assert.ok(body.includes(`backend="${name.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`));
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
+    assert.equal(status, 0, stdout + stderr);
   });
 
   test('tell what is open to each backend, who waits for it, and how many characters were replaced', async () => {
@@ -292,18 +331,36 @@ describe('requests that mean no good', () => {
     sockets.forEach((socket) => socket.destroy());
   });
 
-  test('scrapes during load are all answered, and so is the load', async () => {
+  test('scrapes during load of both fronts are all answered, agree with themselves and never count back; so is the load', async () => {
     const { gateway } = await startAll();
-    const searches = Array.from({ length: 4 }, async () => {
-      for (let i = 0; i < 25; i++) {
+    const each = 40;
+    const web = Array.from({ length: 4 }, async () => {
+      for (let i = 0; i < each; i++) {
         assert.equal((await get(gateway, '/modality-scheduled-procedure-steps?PatientName=*')).status, 200);
       }
     });
+    const identifier = encode([[0x00100010, 'PN', ''], [0x00400100, 'SQ', [[[0x00080060, 'CS', '']]]]]);
+    const dimse = Array.from({ length: 4 }, () => withAssociation(gateway.dimse, [sopClass.worklist], async (association) => {
+      for (let i = 0; i < each; i++) assert.equal((await association.find(identifier)).status, 0);
+    }));
+    let loaded = false;
+    const load = Promise.all([...web, ...dimse]).finally(() => (loaded = true));
+    const histogram = (now, suffix, more = '') =>
+      now[`modgate_transaction_duration_seconds_${suffix}{front="web",backend="ris",service="worklist",operation="search",status="success"${more}}`];
     const scrapes = Array.from({ length: 2 }, async () => {
-      for (let i = 0; i < 25; i++) await metrics(gateway);
+      let before = {};
+      do {
+        const now = await metrics(gateway);
+        assert.equal(histogram(now, 'bucket', ',le="+Inf"'), histogram(now, 'count'));
+        for (const [name, value] of Object.entries(before)) {
+          if (/_total|_count|_sum|_bucket/.test(name)) assert.ok(now[name] >= value, `${name}: ${now[name]} after ${value}`);
+        }
+        before = now;
+      } while (!loaded);
     });
-    await Promise.all([...searches, ...scrapes]);
-    assert.equal((await metrics(gateway))[count('web', 'ris', 'worklist', 'search')], 100);
+    await Promise.all([load, ...scrapes]);
+    const now = await metrics(gateway);
+    for (const front of ['web', 'dimse']) assert.equal(now[count(front, 'ris', 'worklist', 'search')], 4 * each);
   });
 
   test('with users, credentials are asked for, and the password opens it', async () => {

@@ -85,16 +85,35 @@ TEST_CASE("the latency histogram adds up: a value on a bound is within it, the l
   for (const auto each : took) search.of(dimse).record(Outcome::answered(0), each);
   const std::string text = text_of(metrics);
   const std::string name = "modgate_transaction_duration_seconds";
+  const std::string success = R"(,status="success")";
   const auto bucket = [&](const std::string& bound) {
-    return value_of(text, name + "_bucket" + search_labels("dimse") + ",le=\"" + bound + "\"}");
+    return value_of(text,
+                    name + "_bucket" + search_labels("dimse") + success + ",le=\"" + bound + "\"}");
   };
   CHECK(bucket("0.001") == "2");
   CHECK(bucket("0.0025") == "3");
   CHECK(bucket("60") == "3");
   CHECK(bucket("+Inf") == "4");
-  CHECK(value_of(text, name + "_count" + search_labels("dimse") + "}") == "4");
-  CHECK(std::stod(value_of(text, name + "_sum" + search_labels("dimse") + "}")) ==
+  CHECK(value_of(text, name + "_count" + search_labels("dimse") + success + "}") == "4");
+  CHECK(std::stod(value_of(text, name + "_sum" + search_labels("dimse") + success + "}")) ==
         Approx(90.002501));
+}
+
+TEST_CASE("failures have latencies of their own, which are told once there are any") {
+  Metrics metrics;
+  const auto search = metrics.series(Transaction::search, "ris");
+  const auto of = [&](const std::string& status) {
+    return value_of(text_of(metrics), "modgate_transaction_duration_seconds_count" +
+                                          search_labels("web") + ",status=\"" + status + "\"}");
+  };
+  CHECK(of("success") == "0");
+  CHECK(of("failure") == "none");
+  search.of(web).record(Outcome::answered(0xA700), std::chrono::seconds(30));
+  search.of(web).record(Outcome::answered(0xC001), std::chrono::seconds(30));
+  search.of(web).record(Outcome::answered(0), std::chrono::milliseconds(1));
+  CHECK(of("success") == "1");
+  CHECK(of("failure") == "2");
+  CHECK(of("pending") == "none");
 }
 
 TEST_CASE("routes with the same backends share their series, whoever calls makes none") {
@@ -107,11 +126,15 @@ TEST_CASE("routes with the same backends share their series, whoever calls makes
     const std::string text = text_of(metrics);
     return std::count(text.begin(), text.end(), '\n');
   };
+  const auto record = [&](const mapping::Caller& caller, int status) {
+    first.of(caller).record(Outcome::answered(static_cast<std::uint16_t>(status)),
+                            std::chrono::milliseconds(1));
+  };
+  for (const int one_of_each : {0x0000, 0x0001, 0xFE00, 0xFF00, 0x0110}) record(dimse, one_of_each);
   const auto before = lines();
   for (int i = 0; i < 1000; ++i) {
     const auto hostile = caller(mapping::Caller::Protocol::dimse, "AE\"\n" + std::to_string(i));
-    first.of(hostile).record(Outcome::answered(static_cast<std::uint16_t>(i * 64)),
-                             std::chrono::milliseconds(i));
+    record(hostile, i * 64);
   }
   CHECK(lines() == before);
 }
