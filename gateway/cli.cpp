@@ -8,6 +8,7 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gateway/config.h"
@@ -15,6 +16,7 @@
 #include "gateway/probe_command.h"
 #include "gateway/queue_command.h"
 #include "gateway/serve.h"
+#include "gateway/trace.h"
 
 namespace gateway {
 namespace {
@@ -64,14 +66,34 @@ int probe(const std::string& path) {
   return run_probe_command(reading->config, std::cout);
 }
 
-int run(const std::string& path) {
+/// "--trace NAME --for TIME". Fault: what is wrong with the words.
+mapping::Result<std::optional<TraceOptions>> read_trace(const std::string& name,
+                                                        const std::string& time) {
+  const auto fault = [](const char* what) {
+    return mapping::Fault{mapping::Fault::Kind::invalid_value, what};
+  };
+  if (name.empty() && time.empty()) return std::optional<TraceOptions>();
+  if (name.empty() || name.size() > 64) {
+    return fault("--for: expected --trace NAME with it, of at most 64 characters");
+  }
+  const auto duration = parse_age(time);
+  if (!duration || *duration < std::chrono::seconds(1) || *duration > TraceOptions::longest) {
+    return fault("--trace: expected --for with 1s to 24h, such as 90s, 10m or 2h");
+  }
+  TraceOptions options;
+  options.name = name;
+  options.duration = *duration;
+  return std::optional(options);
+}
+
+int run(const std::string& path, std::optional<TraceOptions> trace) {
   const auto reading = load(path);
   if (!reading) return faults_found;
   const mapping::Log log = make_log(reading->config.log_level, reading->config.log_format);
   for (const ConfigFault& warning : reading->warnings) {
     log(mapping::LogLevel::warn, to_string(warning, path));
   }
-  return serve(reading->config);
+  return serve(reading->config, std::move(trace));
 }
 
 /// "modgate queue …": the words, and what they are turned into.
@@ -141,6 +163,12 @@ int run_command_line(int argc, char** argv) {
   app.set_version_flag("--version", "modgate " MODGATE_VERSION);
   std::string path;
   app.add_option("--config", path, "INI file; serves until SIGTERM or SIGINT")->type_name("FILE");
+  std::string trace_name, trace_time;
+  app.add_option("--trace", trace_name,
+                 "write the data sets of this AE title, user or address to a file in state_dir")
+      ->type_name("NAME");
+  app.add_option("--for", trace_time, "how long the trace goes on, such as 10m; at most 24h")
+      ->type_name("TIME");
   CLI::App* const check_command = app.add_subcommand(
       "check", "read and validate the configuration, print it with its defaults");
   std::string check_path;
@@ -155,6 +183,15 @@ int run_command_line(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : faults_found;
   }
+  auto trace = read_trace(trace_name, trace_time);
+  if (!trace) {
+    fmt::print(stderr, "modgate: {}\n", trace.fault().what);
+    return faults_found;
+  }
+  if (trace.value() && !app.get_subcommands().empty()) {
+    fmt::print(stderr, "modgate: --trace: expected no command with it, only --config FILE\n");
+    return faults_found;
+  }
   if (check_command->parsed()) return check(check_path);
   if (probe_command->parsed()) return probe(probe_path);
   if (queue.parsed()) return queue.run();
@@ -162,7 +199,7 @@ int run_command_line(int argc, char** argv) {
     fmt::print(stderr, "modgate: expected --config FILE; see modgate --help\n");
     return faults_found;
   }
-  return run(path);
+  return run(path, std::move(trace).value());
 }
 
 }  // namespace gateway

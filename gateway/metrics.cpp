@@ -64,6 +64,8 @@ std::string escaped(std::string_view value) {
 
 std::string_view operation_name(Transaction operation) { return operations[index(operation)]; }
 
+std::string_view how_name(mapping::Outcome::How how) { return hows[index(how)]; }
+
 void MetricsText::family(std::string_view name, std::string_view type, std::string_view help) {
   family_ = name;
   text_ += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);

@@ -86,8 +86,9 @@ struct RouteSeries {
   }
 };
 
-/// The words for an operation in logs and metrics.
+/// The words of logs, metrics and traces.
 std::string_view operation_name(mapping::Transaction operation);
+std::string_view how_name(mapping::Outcome::How how);
 
 /// What one series has counted.
 struct RouteNumbers {

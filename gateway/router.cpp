@@ -81,9 +81,9 @@ mapping::Result<bool> Router::make_queue(const Config& config, const std::vector
   return true;
 }
 
-mapping::Result<std::unique_ptr<Router>> Router::make(const Config& config,
-                                                      const mapping::Log& log) {
-  std::unique_ptr<Router> router(new Router(log));
+mapping::Result<std::unique_ptr<Router>> Router::make(const Config& config, const mapping::Log& log,
+                                                      Trace* trace) {
+  std::unique_ptr<Router> router(new Router(log, trace));
   const auto made = router->make_backends(config);
   if (!made) return made.fault();
 
@@ -158,8 +158,17 @@ mapping::Services Router::services_of(const Route& route, const std::string& nam
     const std::string where = route.mpps_queued ? "queue" : joined(route.mpps);
     chain.mpps = std::make_unique<LoggedMpps>(*mpps, where, metrics_, log_);
   }
+  mapping::Services services{chain.worklist.get(), chain.mpps.get()};
+  if (trace_ != nullptr && chain.worklist) {
+    chain.traced_worklist = std::make_unique<TracedWorklist>(*chain.worklist, *trace_);
+    services.worklist = chain.traced_worklist.get();
+  }
+  if (trace_ != nullptr && chain.mpps) {
+    chain.traced_mpps = std::make_unique<TracedMpps>(*chain.mpps, *trace_);
+    services.mpps = chain.traced_mpps.get();
+  }
   chains_.push_back(std::move(chain));
-  return {chains_.back().worklist.get(), chains_.back().mpps.get()};
+  return services;
 }
 
 mapping::Services Router::route(const mapping::Caller& caller) const {

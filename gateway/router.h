@@ -17,6 +17,7 @@
 #include "gateway/mpps_delivery.h"
 #include "gateway/mpps_validation.h"
 #include "gateway/sqlite_mpps_queue.h"
+#include "gateway/traced_services.h"
 #include "gateway/transaction_log.h"
 #include "gateway/verified_worklist.h"
 #include "mapping/result.h"
@@ -40,8 +41,10 @@ class Router {
  public:
   /// config: without faults. Opens no connection yet. Fault: a backend that is part of this program
   /// cannot be used (the embedded store, the queue), and what to do.
+  /// trace: gets every data set of whom it follows, and outlives this; null = there is none.
   static mapping::Result<std::unique_ptr<Router>> make(const Config& config,
-                                                       const mapping::Log& log);
+                                                       const mapping::Log& log,
+                                                       Trace* trace = nullptr);
   ~Router();
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
@@ -84,14 +87,17 @@ class Router {
     std::unique_ptr<mapping::MppsService> queued;  ///< null: one receiver, asked at once
     std::unique_ptr<ValidatedMpps> validated;
     std::unique_ptr<LoggedMpps> mpps;
+    std::unique_ptr<TracedWorklist> traced_worklist;  ///< null: there is no trace, or no worklist
+    std::unique_ptr<TracedMpps> traced_mpps;          ///< likewise
   };
-  explicit Router(mapping::Log log) : log_(std::move(log)) {}
+  Router(mapping::Log log, Trace* trace) : log_(std::move(log)), trace_(trace) {}
   mapping::Result<bool> make_backends(const Config& config);
   mapping::Result<bool> make_queue(const Config& config, const std::vector<Route>& routes);
   mapping::Services services_of(const Route& route, const std::string& name);
   mapping::MppsService& mpps_of(const Route& route, FrontChain& chain);
 
   const mapping::Log log_;
+  Trace* const trace_;
   Metrics metrics_;
   std::vector<OfferedService> offered_;
   std::map<std::string, Backend> backends_;

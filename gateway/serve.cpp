@@ -96,11 +96,20 @@ void end_after_grace(const mapping::Log& log) {
 
 }  // namespace
 
-int serve(const Config& config) {
+int serve(const Config& config, std::optional<TraceOptions> trace_options) {
   const sigset_t signals = block_stop_signals();
   const mapping::Log log = make_log(config.log_level, config.log_format);
   dimse::lead_library_log(log, std::min(config.log_level, LogLevel::warn));
-  const auto router = Router::make(config, log);
+  std::unique_ptr<Trace> trace;
+  if (trace_options) {
+    auto started = Trace::start(config.state_dir, *std::move(trace_options), log);
+    if (!started) {
+      log(LogLevel::error, fmt::format("cannot start: {}", started.fault().what));
+      return 1;
+    }
+    trace = std::move(started).value();
+  }
+  const auto router = Router::make(config, log, trace.get());
   if (!router) {
     log(LogLevel::error, fmt::format("cannot start: {}", router.fault().what));
     return 1;

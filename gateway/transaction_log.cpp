@@ -12,20 +12,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::string_view name_of(mapping::Outcome::How how) {
-  switch (how) {
-    case mapping::Outcome::How::answered:
-      return "answered";
-    case mapping::Outcome::How::unreachable:
-      return "unreachable";
-    case mapping::Outcome::How::unknown:
-      return "unknown";
-    case mapping::Outcome::How::local:
-      return "local";
-  }
-  return "";
-}
-
 // A peer chose the AE title: blanks in it must not look like further fields.
 std::string quoted(std::string_view name) { return fmt::format("\"{}\"", name); }
 
@@ -52,7 +38,7 @@ struct Record {
     std::string line = fmt::format(
         "tx={} {} {}->{} caller={} address={}{} status={:04X} {} ms={:.1f}", context.transaction,
         operation_name(operation), dimse ? "dimse" : "web", backend, quoted(context.caller.name),
-        context.caller.address, more, outcome.status, name_of(outcome.how), milliseconds);
+        context.caller.address, more, outcome.status, how_name(outcome.how), milliseconds);
     // A peer's Error Comment may name a patient; our own words do not.
     const bool own_words = outcome.how != mapping::Outcome::How::answered;
     if (own_words && !outcome.error_comment.empty()) {

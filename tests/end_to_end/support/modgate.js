@@ -17,9 +17,9 @@ export function ini(sections) {
 
 /// Starts modgate. sections holds what matters to the test; addresses and free ports are added, and
 /// the log says as much as it can, so that the log tests see the worst. under: a command that runs modgate,
-/// such as one that limits it.
+/// such as one that limits it. words: further ones of the command line.
 /// Returns { child, configuration, dimse: { host, port, aeTitle }, web: { host, port, url }, log }.
-export async function startModgate(house, name, sections, { env, limit = 10000, under = [] } = {}) {
+export async function startModgate(house, name, sections, { env, limit = 10000, under = [], words: more = [] } = {}) {
   if (!fs.existsSync(modgateBinary)) throw new Error(`there is no modgate at ${modgateBinary}: build it first`);
   const front = { bind: '127.0.0.1', port: 0 };
   const configuration = house.newPath(`-${name}.ini`);
@@ -29,7 +29,7 @@ export async function startModgate(house, name, sections, { env, limit = 10000, 
   if (all.dimse) all.dimse = { ae_title: 'MODGATE', ...front, ...all.dimse };
   if (all.web) all.web = { ...front, ...all.web };
   fs.writeFileSync(configuration, ini(all));
-  const [command, ...words] = [...under, modgateBinary, '--config', configuration];
+  const [command, ...words] = [...under, modgateBinary, '--config', configuration, ...more];
   const child = house.spawn(`modgate ${name}`, command, words, { env });
   const gateway = { name, child, configuration, log: () => child.stdout + child.stderr };
   house.gateways.push(gateway);
