@@ -18,6 +18,7 @@
 #include "gateway/admission.h"
 #include "gateway/log.h"
 #include "gateway/router.h"
+#include "gateway/service_manager.h"
 #include "web/origin_server.h"
 
 namespace gateway {
@@ -144,10 +145,12 @@ int serve(const Config& config, std::optional<TraceOptions> trace_options) {
   }
   fmt::print(stderr, "{}\n", ready);
   std::fflush(stderr);
+  tell_service_manager("READY=1");
 
   int signal = 0;
   sigwait(&signals, &signal);
   log(LogLevel::info, fmt::format("stopping after {}", signal == SIGINT ? "SIGINT" : "SIGTERM"));
+  tell_service_manager("STOPPING=1");
   end_after_grace(log);
   if (admin) admin->note_stopping();
   const auto end = std::chrono::steady_clock::now() + stop_grace;

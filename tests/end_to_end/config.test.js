@@ -199,6 +199,22 @@ describe('starting', () => {
     assert.equal(code, 0);
   });
 
+  test('a service manager hears when the ports are open, and when it stops', async () => {
+    const name = house.newPath('.notify');
+    const manager = house.spawn('service manager', 'python3', ['-uc', `
+import socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind('${name}')
+print('bound')
+while True: print(s.recv(100).decode())`]);
+    await until(5000, 'a service manager', () => manager.stdout.includes('bound'));
+    const gateway = await startModgate(house, 'under a service manager', good, { env: { NOTIFY_SOCKET: name } });
+    await until(5000, 'READY=1', () => manager.stdout.endsWith('bound\nREADY=1\n'));
+    assert.equal((await gateway.child.stop()).code, 0);
+    await until(5000, 'STOPPING=1', () => manager.stdout.endsWith('READY=1\nSTOPPING=1\n'));
+    await manager.stop();
+  });
+
   test('a front that is not configured is not started', async () => {
     const gateway = await startModgate(house, 'web only', { web: good.web, 'backend legacy': good['backend legacy'] });
     assert.equal(gateway.dimse, undefined);
