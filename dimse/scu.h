@@ -39,6 +39,7 @@ struct ScuOptions {
   std::string bearer_token{}, username{}, passcode{};
   TlsOptions tls;                              ///< with CAs the SCP is spoken to by TLS
   std::size_t max_data_set_bytes = 16u << 20;  ///< of one response
+  bool operator==(const ScuOptions&) const = default;
 };
 
 /// Safe from any thread; a call holds one association as long as it lasts.

@@ -22,6 +22,7 @@ struct TlsOptions {
   /// SCP: with a certificate. SCU: with CAs, since an unchecked certificate is worth nothing.
   bool on_for_scp() const { return !certificate.empty(); }
   bool on_for_scu() const { return !trusted.empty(); }
+  bool operator==(const TlsOptions&) const = default;
 };
 
 /// TLS on one connection. One thread at a time. Made by TlsContext.

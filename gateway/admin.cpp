@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <optional>
 #include <utility>
 
 #include "gateway/admin_page.h"
@@ -28,14 +27,22 @@ class Admin::Impl {
       : sources_(std::move(sources)),
         watch_options_(watch),
         log_(std::move(log)),
+        backends_({}, watch_options_, log_),
         server_({options.bind, options.port, std::move(options.authentication),
                  std::move(options.host_names)},
                 pages(), actions(), log_) {}
 
   mapping::Result<std::uint16_t> start() {
-    backends_.emplace(sources_.backends, watch_options_, log_);
-    if (sources_.queue != nullptr) queue_.emplace(*sources_.queue, watch_options_.interval, log_);
+    watch();
     return server_.start();
+  }
+  mapping::Result<mapping::Change> prepare(const Config::Admin& options) {
+    auto serve = server_.prepare(options.authentication);
+    if (!serve) return serve.fault();
+    return mapping::Change([this, serve = std::move(serve).value()] {
+      serve();
+      watch();
+    });
   }
   void note_stopping() { stopping_ = true; }
   void stop(std::chrono::milliseconds grace) { server_.stop(grace); }
@@ -61,24 +68,29 @@ class Admin::Impl {
   web::PageActions actions();
   web::Page act(QueueVerb verb, const web::PageAction& action);
   web::Page status() const;
+  void watch() {
+    backends_.change(sources_.backends());
+    MppsQueue* const queue = sources_.queue();
+    if (queue == nullptr || queue_.get()) return;
+    queue_.set(std::make_shared<QueueWatch>(*queue, watch_options_.interval, log_));
+  }
   web::Page ready() const;
   web::Page metrics() const;
   void write_fronts(MetricsText& text) const;
   void write_backends(MetricsText& text) const;
-  void write_queue(MetricsText& text) const;
+  static void write_queue(MetricsText& text, const QueueWatch& queue);
 
   const AdminSources sources_;
   const BackendWatchOptions watch_options_;
   const mapping::Log log_;
   std::atomic<bool> stopping_{false};
-  std::optional<BackendWatch> backends_;  ///< constant after start
-  std::optional<QueueWatch> queue_;       ///< constant after start
-  web::PageServer server_;                // last: its threads use what stands above
+  BackendWatch backends_;
+  mapping::Current<QueueWatch> queue_;  ///< null until there is one
+  web::PageServer server_;              // last: its threads use what stands above
 };
 
-/// The queue's: only where there is one.
+/// The queue's.
 web::PageActions Admin::Impl::actions() {
-  if (sources_.queue == nullptr) return {};
   return {{"/queue/retry",
            [this](const web::PageAction& action) { return act(QueueVerb::retry, action); }},
           {"/queue/discard",
@@ -86,8 +98,10 @@ web::PageActions Admin::Impl::actions() {
 }
 
 web::Page Admin::Impl::act(QueueVerb verb, const web::PageAction& action) {
-  auto answer = QueueActions(*sources_.queue, sources_.wake, log_).act(verb, action);
-  queue_->look();  // the page that asked sees what it did
+  const auto watch = queue_.get();
+  if (!watch) return {404, "application/json", R"({"says":"There is no queue here."})"};
+  auto answer = QueueActions(*sources_.queue(), sources_.wake, log_).act(verb, action);
+  watch->look();  // the page that asked sees what it did
   return answer;
 }
 
@@ -95,8 +109,8 @@ web::Page Admin::Impl::status() const {
   StatusReport report;
   report.ready = ready().status == 200;
   report.stopping = stopping_;
-  report.backends = backends_->states();
-  if (queue_) report.queue = queue_->state();
+  report.backends = backends_.states();
+  if (const auto queue = queue_.get()) report.queue = queue->state();
   if (server_.allows_actions()) report.token = server_.token();
   report.now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   return {200, "application/json", to_json(report, sources_)};
@@ -145,14 +159,14 @@ web::Page Admin::Impl::ready() const {
   for (const auto& front : sources_.fronts) {
     line(front.name + " front", true, "listening on " + front.address);
   }
-  const auto states = backends_->states();
-  for (const auto& service : sources_.services) {
+  const auto states = backends_.states();
+  for (const auto& service : sources_.services()) {
     std::string what;
     const bool good = describe(service.backends, states, what);
     line(service.name, good, what);
   }
-  if (queue_) {
-    const auto depths = queue_->state();
+  if (const auto queue = queue_.get()) {
+    const auto depths = queue->state();
     const bool good = depths.fault.empty();
     line("mpps queue", good, good ? "can be read" : "cannot be read: " + depths.fault);
   }
@@ -164,7 +178,7 @@ web::Page Admin::Impl::metrics() const {
   sources_.metrics->write(text);
   write_fronts(text);
   write_backends(text);
-  if (queue_) write_queue(text);
+  if (const auto queue = queue_.get()) write_queue(text, *queue);
   write_process_metrics(text);
   return {200, std::string(prometheus_text), text.text()};
 }
@@ -219,7 +233,7 @@ void write_pools(MetricsText& text, const std::vector<BackendNumbers>& numbers,
 void Admin::Impl::write_backends(MetricsText& text) const {
   text.family("modgate_backend_up", "gauge",
               "1 if the backend answers a C-ECHO or OPTIONS, 0 if not or not yet.");
-  for (const auto& [name, state] : backends_->states()) {
+  for (const auto& [name, state] : backends_.states()) {
     text.sample({{"backend", name}}, state.is == BackendState::Is::up ? 1 : 0);
   }
   const auto numbers = sources_.numbers();
@@ -242,8 +256,8 @@ void Admin::Impl::write_backends(MetricsText& text) const {
               &BackendNumbers::mismatched_matches);
 }
 
-void Admin::Impl::write_queue(MetricsText& text) const {
-  const auto depths = queue_->state();
+void Admin::Impl::write_queue(MetricsText& text, const QueueWatch& queue) {
+  const auto depths = queue.state();
   const auto of_receivers = [&](std::string_view name, std::string_view help, const auto& value) {
     text.family(name, "gauge", help);
     for (const QueueDepth& depth : depths.receivers) {
@@ -272,6 +286,10 @@ Admin::Admin(Config::Admin options, AdminSources sources, BackendWatchOptions wa
 Admin::~Admin() = default;
 
 mapping::Result<std::uint16_t> Admin::start() { return impl_->start(); }
+
+mapping::Result<mapping::Change> Admin::prepare(const Config::Admin& options) {
+  return impl_->prepare(options);
+}
 
 void Admin::note_stopping() { impl_->note_stopping(); }
 

@@ -14,7 +14,8 @@
 #include "gateway/config.h"
 #include "gateway/metrics.h"
 #include "gateway/mpps_queue.h"
-#include "gateway/router.h"
+#include "gateway/routes.h"
+#include "mapping/current.h"
 #include "mapping/log.h"
 #include "mapping/result.h"
 
@@ -33,11 +34,13 @@ struct AdminSources {
     std::function<std::uint64_t()> replaced_characters{};
   };
   std::vector<Front> fronts;
-  std::vector<Router::OfferedService> services;
-  std::vector<WatchedBackend> backends;  ///< a service's backend that is not here is always there
+  std::function<std::vector<OfferedService>()> services;
+  /// A service's backend that is not here is always there. Asked at the start, and by prepare's
+  /// change.
+  std::function<std::vector<WatchedBackend>()> backends;
   std::function<std::vector<BackendNumbers>()> numbers;  ///< Router::numbers
   const Metrics* metrics = nullptr;
-  MppsQueue* queue = nullptr;                      ///< null: there is none
+  std::function<MppsQueue*()> queue;               ///< asked as backends; null: there is none
   std::function<void(const std::string&)> wake{};  ///< Router::wake; with queue
 };
 
@@ -48,7 +51,7 @@ struct AdminSources {
 /// GET /readyz: 200 if all fronts listen, of each service at least one backend answers, and the
 /// queue can be read; 503 otherwise. A line for each says which and why.
 /// GET /metrics: Prometheus' text format.
-/// start and stop once each, from one thread.
+/// start and stop once each, and prepare with its change, from one thread.
 class Admin {
  public:
   Admin(Config::Admin options, AdminSources sources, BackendWatchOptions watch, mapping::Log log);
@@ -58,6 +61,9 @@ class Admin {
 
   /// Listens, and begins to watch. Returns the port. Fault: as web::PageServer::start.
   mapping::Result<std::uint16_t> start();
+  /// Who is served, the backends and the queue that are watched, after the change: those that the
+  /// sources name then. bind and port stay. Fault: as web::PageServer::prepare.
+  mapping::Result<mapping::Change> prepare(const Config::Admin& options);
   /// From now on the gateway is not ready, and says that it stops.
   void note_stopping();
   void stop(std::chrono::milliseconds grace);

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace gateway {
@@ -11,20 +13,50 @@ using Is = BackendState::Is;
 
 BackendWatch::BackendWatch(std::vector<WatchedBackend> backends, BackendWatchOptions options,
                            mapping::Log log)
-    : backends_(std::move(backends)), options_(options), log_(std::move(log)) {
-  for (const WatchedBackend& backend : backends_) states_[backend.name];
-  for (const WatchedBackend& backend : backends_) {
-    threads_.emplace_back([this, &backend] { watch(backend); });
-  }
+    : options_(options), log_(std::move(log)) {
+  change(std::move(backends));
 }
 
 BackendWatch::~BackendWatch() {
+  change({});
+  for (Watch& watch : leaving_) watch.thread.join();
+}
+
+void BackendWatch::change(std::vector<WatchedBackend> backends) {
+  join_done();
+  const std::lock_guard lock(mutex_);
+  std::list<Watch> before;
+  before.swap(watches_);
+  std::map<std::string, BackendState> states;
+  for (WatchedBackend& backend : backends) {
+    states[backend.name] = states_[backend.name];
+    const auto same = std::find_if(before.begin(), before.end(), [&](const Watch& watch) {
+      return watch.backend.name == backend.name && watch.backend.owner == backend.owner;
+    });
+    if (same != before.end()) {
+      watches_.splice(watches_.end(), before, same);
+      continue;
+    }
+    Watch& added = watches_.emplace_back(std::move(backend));
+    added.thread = std::thread([this, &added] { watch(added); });
+  }
+  states_ = std::move(states);
+  for (Watch& watch : before) watch.ending = true;
+  leaving_.splice(leaving_.end(), before);
+  ends_.notify_all();
+}
+
+void BackendWatch::join_done() {
+  std::list<Watch> gone;
   {
     const std::lock_guard lock(mutex_);
-    ending_ = true;
+    for (auto watch = leaving_.begin(); watch != leaving_.end();) {
+      const auto next = std::next(watch);
+      if (watch->done) gone.splice(gone.end(), leaving_, watch);
+      watch = next;
+    }
   }
-  ends_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (Watch& watch : gone) watch.thread.join();
 }
 
 std::map<std::string, BackendState> BackendWatch::states() const {
@@ -32,20 +64,25 @@ std::map<std::string, BackendState> BackendWatch::states() const {
   return states_;
 }
 
-void BackendWatch::watch(const WatchedBackend& backend) {
+void BackendWatch::watch(Watch& watch) {
   std::unique_lock lock(mutex_);
-  while (!ending_) {
+  while (!watch.ending) {
     lock.unlock();
     mapping::Context context;
     context.transaction = "watch";
     context.deadline = std::chrono::steady_clock::now() + options_.patience;
-    note(backend.name, backend.probe(context));
+    note(watch, watch.backend.probe(context));
     lock.lock();
-    ends_.wait_for(lock, options_.interval, [this] { return ending_; });
+    ends_.wait_for(lock, options_.interval, [&] { return watch.ending; });
   }
+  watch.done = true;
+  WatchedBackend gone;
+  std::swap(gone, watch.backend);  // its owner goes now, and not under the lock
+  lock.unlock();
 }
 
-void BackendWatch::note(const std::string& name, const mapping::Outcome& outcome) {
+void BackendWatch::note(const Watch& watch, const mapping::Outcome& outcome) {
+  const std::string& name = watch.backend.name;
   const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   const Is is = outcome.how == mapping::Outcome::How::answered ? Is::up : Is::down;
   const std::string why = outcome.error_comment.empty() ? "no answer" : outcome.error_comment;
@@ -53,6 +90,7 @@ void BackendWatch::note(const std::string& name, const mapping::Outcome& outcome
   bool news = false;  // down for a reason that was not told yet
   {
     const std::lock_guard lock(mutex_);
+    if (watch.ending) return;
     BackendState& state = states_[name];
     // All that it or we allow are in use: others ask it now, so it is as it was.
     const bool busy = outcome.event == mapping::NetworkEvent::busy ||

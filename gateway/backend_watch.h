@@ -6,7 +6,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <list>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -23,6 +25,8 @@ struct WatchedBackend {
   std::string name;
   /// answered: it is there; else error_comment says why not. Blocks at most until the deadline.
   std::function<mapping::Outcome(const mapping::Context&)> probe;
+  /// What probe uses, held as long as it is asked. Null: that outlives the watch.
+  std::shared_ptr<const void> owner{};
 };
 
 /// What is known of one.
@@ -46,31 +50,43 @@ struct BackendWatchOptions {
   std::chrono::milliseconds patience{3'000};  ///< for one answer
 };
 
-/// Safe from any thread. Asks from threads of its own, one for each backend, so that one that is
-/// silent keeps no other waiting.
+/// states is safe from any thread, the rest from one. Asks from threads of its own, one for each
+/// backend, so that one that is silent keeps no other waiting.
 class BackendWatch {
  public:
-  /// What probe uses outlives this.
   BackendWatch(std::vector<WatchedBackend> backends, BackendWatchOptions options, mapping::Log log);
   ~BackendWatch();  ///< waits for a question that is under way
   BackendWatch(const BackendWatch&) = delete;
   BackendWatch& operator=(const BackendWatch&) = delete;
 
+  /// Asks these from now on. One with the owner that it had goes on as before; another one of the
+  /// same name is as the last one was until it has been asked. Waits for nobody.
+  void change(std::vector<WatchedBackend> backends);
+
   /// By name.
   std::map<std::string, BackendState> states() const;
 
  private:
-  void watch(const WatchedBackend& backend);
-  void note(const std::string& name, const mapping::Outcome& outcome);
+  /// One backend and the thread that asks it.
+  struct Watch {
+    explicit Watch(WatchedBackend of) : backend(std::move(of)) {}
+    WatchedBackend backend;  ///< constant until done
+    bool ending = false;     // guarded by mutex_
+    bool done = false;       // guarded by mutex_
+    std::thread thread{};
+  };
 
-  const std::vector<WatchedBackend> backends_;
+  void watch(Watch& watch);
+  void note(const Watch& watch, const mapping::Outcome& outcome);
+  void join_done();
+
   const BackendWatchOptions options_;
   const mapping::Log log_;
   mutable std::mutex mutex_;
   std::condition_variable ends_;
-  bool ending_ = false;                         // guarded by mutex_
   std::map<std::string, BackendState> states_;  // guarded by mutex_
-  std::vector<std::thread> threads_;
+  std::list<Watch> watches_;
+  std::list<Watch> leaving_;  ///< may have a question under way
 };
 
 }  // namespace gateway

@@ -45,6 +45,8 @@ struct BackendConfig {
   bool verify_matches = false;     ///< VerifiedWorklist
   bool combined_date_time = true;  ///< VerifiedWorklist::Options
   MirrorFilter mirror;             ///< what it gets where it is not the first
+  std::string tls_files;           ///< differs when what stands in its TLS files was written anew
+  bool operator==(const BackendConfig&) const = default;
 };
 
 /// One [modality …]: only what routing needs; the rest is in ScpOptions::modalities.

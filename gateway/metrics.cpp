@@ -109,6 +109,7 @@ std::uint64_t TransactionSeries::Latencies::count() const {
 
 RouteSeries Metrics::series(Transaction operation, const std::string& backend) {
   RouteSeries route;
+  const std::lock_guard lock(mutex_);
   for (const auto protocol : {Caller::Protocol::dimse, Caller::Protocol::web}) {
     auto& series = series_[{protocol, backend, operation}];
     if (!series) series = std::make_unique<TransactionSeries>();
@@ -119,6 +120,7 @@ RouteSeries Metrics::series(Transaction operation, const std::string& backend) {
 
 std::vector<RouteNumbers> Metrics::numbers() const {
   std::vector<RouteNumbers> all;
+  const std::lock_guard lock(mutex_);
   for (const auto& [key, series] : series_) {
     const auto& [protocol, backend, operation] = key;
     RouteNumbers numbers{fronts[index(protocol)], operation_name(operation), backend};
@@ -138,6 +140,7 @@ std::vector<RouteNumbers> Metrics::numbers() const {
 }
 
 void Metrics::write(MetricsText& text) const {
+  const std::lock_guard lock(mutex_);
   const auto labels = [](const Key& key) {
     const auto& [protocol, backend, operation] = key;
     return MetricLabels{{"front", fronts[index(protocol)]},

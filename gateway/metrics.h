@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -99,8 +100,7 @@ struct RouteNumbers {
   double seconds = 0;  ///< all together
 };
 
-/// Owns the series. They are asked for while the gateway is put together, by one thread; recording
-/// and writing is safe from any thread after that.
+/// Owns the series. Safe from any thread.
 class Metrics {
  public:
   Metrics() = default;
@@ -122,7 +122,8 @@ class Metrics {
 
  private:
   using Key = std::tuple<mapping::Caller::Protocol, std::string, mapping::Transaction>;
-  std::map<Key, std::unique_ptr<TransactionSeries>> series_;  ///< constant once it is put together
+  mutable std::mutex mutex_;
+  std::map<Key, std::unique_ptr<TransactionSeries>> series_;  ///< guarded by mutex_; grows only
   RecentTransactions recent_;
 };
 

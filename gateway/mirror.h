@@ -13,6 +13,7 @@ namespace gateway {
 struct MirrorFilter {
   std::set<std::string> states;      ///< of Performed Procedure Step Status
   std::set<std::string> modalities;  ///< of Modality
+  bool operator==(const MirrorFilter&) const = default;
 };
 
 /// How a message is to be treated for a receiver; nothing if it is not for it.

@@ -49,9 +49,7 @@ milliseconds back_off(milliseconds first, milliseconds max, std::uint32_t failur
 /// What the lines have in common.
 struct Common {
   MppsQueue& queue;
-  const DeliveryOptions options;
   const mapping::Log log;
-  std::atomic<bool> stopping = false;
   std::atomic<bool> database_failing = false;
 
   /// Said once, until it works again.
@@ -63,27 +61,38 @@ struct Common {
   }
 };
 
+/// One receiver and those that work for it.
 class Line {
  public:
-  Line(Common& common, MppsReceiver receiver)
+  Line(Common& common, MppsReceiver receiver, const DeliveryOptions& options)
       : common_(common),
         receiver_(std::move(receiver)),
-        few_(2 * common.options.workers),
-        many_(8 * common.options.workers) {}
+        options_(options),
+        few_(2 * options.workers),
+        many_(8 * options.workers) {}
 
   const std::string& name() const { return receiver_.name; }
-  /// A worker; returns when it is to stop.
-  void work();
+  /// What it is made of.
+  bool is(const MppsReceiver& receiver, const DeliveryOptions& options) const {
+    return receiver_.name == receiver.name && receiver_.service == receiver.service &&
+           options_ == options;
+  }
+  /// closed: called when the last worker has ended and all is given back.
+  void start(const std::function<void()>& closed);
   /// There may be something to take.
   void wake();
-  /// For all workers: stopping has changed.
-  void rouse();
-  /// When all have returned: records what has ended, and gives back the rest.
-  void close();
+  /// Workers end as soon as their attempts have.
+  void end();
+  /// After end. True: all have ended, and nothing is left to be recorded.
+  bool over();
+  /// After end: waits for the workers.
+  void join();
 
  private:
   using Lock = std::unique_lock<std::mutex>;
 
+  void work();
+  void close(Lock& lock);
   bool exchange_is_due() const;
   void exchange(Lock& lock);
   void give_back();
@@ -94,11 +103,16 @@ class Line {
 
   Common& common_;
   const MppsReceiver receiver_;
+  const DeliveryOptions options_;
   const std::size_t few_;   ///< ready ones, or fewer: time for others
   const std::size_t many_;  ///< at most so many are ready
 
+  std::vector<std::thread> threads_;
+
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
+  bool ending_ = false;
+  std::size_t working_ = 0;     ///< of threads_
   std::deque<Delivery> ready_;  ///< taken out of the queue, for any worker
   std::vector<Ended> ended_;    ///< not yet recorded
   bool exchanging_ = false;     ///< one of the workers is at the queue
@@ -111,9 +125,25 @@ class Line {
   std::uint32_t failures_ = 0;  ///< since it last answered
 };
 
+void Line::start(const std::function<void()>& closed) {
+  const Lock lock(mutex_);
+  for (std::size_t i = 0; i < options_.workers; ++i) {
+    threads_.emplace_back([this, closed] {
+      work();
+      Lock relock(mutex_);
+      const bool last = working_ == 1;
+      if (last) close(relock);
+      --working_;
+      relock.unlock();
+      if (last) closed();
+    });
+    ++working_;
+  }
+}
+
 void Line::work() {
   Lock lock(mutex_);
-  while (!common_.stopping) {
+  while (!ending_) {
     if (!exchanging_ && exchange_is_due()) {
       exchange(lock);
     } else if (down_) {
@@ -168,7 +198,7 @@ void Line::exchange(Lock& lock) {
   if (more == 0) return;
   // The first is for this worker. Another has to keep the time meanwhile.
   if (look_at_ < exchanged_ + longest_sleep) changed_.notify_one();
-  for (std::size_t i = 1; i < std::min(more, common_.options.workers); ++i) changed_.notify_one();
+  for (std::size_t i = 1; i < std::min(more, options_.workers); ++i) changed_.notify_one();
 }
 
 void Line::give_back() {
@@ -178,15 +208,33 @@ void Line::give_back() {
   ready_.clear();
 }
 
-void Line::close() {
+/// Records what has ended, and gives back the rest.
+void Line::close(Lock& lock) {
   give_back();
-  if (ended_.empty()) return;
+  const auto ended = std::exchange(ended_, {});
+  if (ended.empty()) return;
+  lock.unlock();
+  bool recorded = false;
   try {
-    common_.queue.finish(name(), ended_, queue_now(), 0);
-    ended_.clear();
-  } catch (const QueueFailure& failure) {  // settled by the next start
+    common_.queue.finish(name(), ended, queue_now(), 0);
+    recorded = true;
+  } catch (const QueueFailure& failure) {  // tried again, or settled by the next start
     common_.database_failed(failure);
   }
+  lock.lock();
+  if (!recorded) ended_ = ended;
+}
+
+bool Line::over() {
+  Lock lock(mutex_);
+  if (working_ > 0) return false;
+  close(lock);
+  return ended_.empty();
+}
+
+void Line::join() {
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void Line::wake() {
@@ -198,8 +246,9 @@ void Line::wake() {
   changed_.notify_one();
 }
 
-void Line::rouse() {
+void Line::end() {
   const Lock lock(mutex_);
+  ending_ = true;
   changed_.notify_all();
 }
 
@@ -221,7 +270,7 @@ std::pair<Attempt, Verdict> Line::attempt(const Delivery& delivery) {
   const mapping::Context context{
       .caller = {.name = delivery.message.caller, .address = {}, .bearer_token = {}},
       .transaction = delivery.message.transaction,
-      .deadline = start + common_.options.attempt_timeout};
+      .deadline = start + options_.attempt_timeout};
   const Outcome outcome = bring(delivery, *receiver_.service, context);
   const DeliveryRule& rule = rule_for(outcome);
 
@@ -237,10 +286,9 @@ std::pair<Attempt, Verdict> Line::attempt(const Delivery& delivery) {
       attempt.result = Attempt::Result::held;
       break;
     case Verdict::retry:
-      attempt.due =
-          now + std::max<milliseconds>(back_off(common_.options.retry_first,
-                                                common_.options.retry_max, delivery.attempts),
-                                       outcome.retry_after.value_or(std::chrono::seconds(0)));
+      attempt.due = now + std::max<milliseconds>(
+                              back_off(options_.retry_first, options_.retry_max, delivery.attempts),
+                              outcome.retry_after.value_or(std::chrono::seconds(0)));
       break;
     case Verdict::receiver_down:
       break;
@@ -272,13 +320,13 @@ void Line::wait_until_up(Lock& lock) {
 }
 
 void Line::probe(Lock& lock) {
-  const auto pause = back_off(common_.options.retry_first, common_.options.probe_max,
-                              failures_ > 0 ? failures_ - 1 : 0);
-  changed_.wait_for(lock, pause, [this] { return common_.stopping || !down_; });
-  if (common_.stopping || !down_) return;
+  const auto pause =
+      back_off(options_.retry_first, options_.probe_max, failures_ > 0 ? failures_ - 1 : 0);
+  changed_.wait_for(lock, pause, [this] { return ending_ || !down_; });
+  if (ending_ || !down_) return;
   lock.unlock();
   mapping::Context context;
-  context.deadline = Clock::now() + common_.options.attempt_timeout;
+  context.deadline = Clock::now() + options_.attempt_timeout;
   const bool up = receiver_.answers(context);
   if (up) {
     common_.log(LogLevel::info, fmt::format("{} answers again: delivering", name()));
@@ -303,67 +351,109 @@ class MppsDelivery::Impl {
  public:
   Impl(MppsQueue& queue, std::vector<MppsReceiver> receivers, DeliveryOptions options,
        mapping::Log log)
-      : common_{queue, options, std::move(log)} {
-    for (MppsReceiver& receiver : receivers) lines_.emplace_back(common_, std::move(receiver));
-  }
+      : common_{queue, std::move(log)}, first_receivers_(std::move(receivers)), options_(options) {}
 
   void start() {
-    for (Line& line : lines_) {
-      for (std::size_t i = 0; i < common_.options.workers; ++i) {
-        threads_.emplace_back([&line] { line.work(); });
-      }
-    }
-    threads_.emplace_back([this] { keep_house(); });
+    change(std::move(first_receivers_), options_);
+    housekeeper_ = std::thread([this] { keep_house(); });
   }
 
+  void change(std::vector<MppsReceiver> receivers, DeliveryOptions options);
+
   void wake(const std::string& receiver) {
+    const std::lock_guard lock(mutex_);
     for (Line& line : lines_) {
       if (line.name() == receiver) line.wake();
     }
   }
 
   void stop() {
-    if (threads_.empty()) return;
+    if (!housekeeper_.joinable()) return;
     {
       const std::lock_guard lock(mutex_);
-      common_.stopping = true;
+      stopping_ = true;
+      for (Line& line : lines_) line.end();
     }
     housekeeping_.notify_all();
-    for (Line& line : lines_) line.rouse();
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-    for (Line& line : lines_) line.close();
+    housekeeper_.join();
+    for (Line& line : lines_) line.join();
+    for (Line& line : leaving_) line.join();
   }
 
  private:
   void keep_house();
+  void join_those_over();
 
   Common common_;
-  std::list<Line> lines_;
-  std::vector<std::thread> threads_;
-  std::mutex mutex_;
+  std::vector<MppsReceiver> first_receivers_;  ///< until the start
+  std::thread housekeeper_;
   std::condition_variable housekeeping_;
+  std::mutex mutex_;  // guards what follows
+  DeliveryOptions options_;
+  std::list<Line> lines_;
+  std::list<Line> leaving_;  ///< end an attempt, or wait to be joined
+  bool stopping_ = false;
 };
+
+void MppsDelivery::Impl::change(std::vector<MppsReceiver> receivers, DeliveryOptions options) {
+  const std::lock_guard lock(mutex_);
+  options_ = options;
+  std::list<Line> before;
+  before.swap(lines_);
+  for (MppsReceiver& receiver : receivers) {
+    const auto same = std::find_if(before.begin(), before.end(),
+                                   [&](const Line& line) { return line.is(receiver, options); });
+    if (same != before.end()) {
+      lines_.splice(lines_.end(), before, same);
+      continue;
+    }
+    const std::string name = receiver.name;
+    // What one that ends has given back is for the one that is there now.
+    lines_.emplace_back(common_, std::move(receiver), options).start([this, name] { wake(name); });
+  }
+  for (Line& line : before) line.end();
+  leaving_.splice(leaving_.end(), before);
+}
+
+void MppsDelivery::Impl::join_those_over() {
+  std::list<Line> over;
+  {
+    const std::lock_guard lock(mutex_);
+    over.swap(leaving_);
+  }
+  std::list<Line> still;
+  for (auto line = over.begin(); line != over.end();) {
+    const auto next = std::next(line);
+    if (!line->over()) still.splice(still.end(), over, line);
+    line = next;
+  }
+  for (Line& line : over) line.join();
+  const std::lock_guard lock(mutex_);
+  leaving_.splice(leaving_.end(), still);
+}
 
 // Messages that a person has released, and those that may be forgotten.
 void MppsDelivery::Impl::keep_house() {
   auto forget_at = Clock::now();
   std::unique_lock lock(mutex_);
-  while (!common_.stopping) {
+  while (!stopping_) {
+    const auto keep = options_.keep_delivered;
     lock.unlock();
+    join_those_over();
     try {
       if (common_.queue.changed_elsewhere()) {
+        const std::lock_guard relock(mutex_);
         for (Line& line : lines_) line.wake();
       }
       if (Clock::now() >= forget_at) {
-        const bool more = common_.queue.forget(queue_now() - common_.options.keep_delivered) > 0;
+        const bool more = common_.queue.forget(queue_now() - keep) > 0;
         if (!more) forget_at = Clock::now() + between_forgetting;
       }
     } catch (const QueueFailure& failure) {
       common_.database_failed(failure);
     }
     lock.lock();
-    housekeeping_.wait_for(lock, look_for_visitors, [this] { return common_.stopping.load(); });
+    housekeeping_.wait_for(lock, look_for_visitors, [this] { return stopping_; });
   }
 }
 
@@ -372,6 +462,9 @@ MppsDelivery::MppsDelivery(MppsQueue& queue, std::vector<MppsReceiver> receivers
     : impl_(std::make_unique<Impl>(queue, std::move(receivers), options, std::move(log))) {}
 MppsDelivery::~MppsDelivery() { stop(); }
 void MppsDelivery::start() { impl_->start(); }
+void MppsDelivery::change(std::vector<MppsReceiver> receivers, DeliveryOptions options) {
+  impl_->change(std::move(receivers), options);
+}
 void MppsDelivery::wake(const std::string& receiver) { impl_->wake(receiver); }
 void MppsDelivery::stop() { impl_->stop(); }
 

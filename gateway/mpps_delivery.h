@@ -16,10 +16,13 @@
 namespace gateway {
 
 struct MppsReceiver {
-  std::string name;                         ///< of its [backend …]
-  mapping::MppsService* service = nullptr;  ///< outlives the delivery
+  std::string name;  ///< of its [backend …]
+  mapping::MppsService* service = nullptr;
   /// Asks whether it answers at all: C-ECHO, OPTIONS. Blocks at most until the context's deadline.
   std::function<bool(const mapping::Context&)> answers;
+  /// What the service is part of, held as long as anything is brought there. Null: it outlives the
+  /// delivery.
+  std::shared_ptr<const void> owner{};
 };
 
 struct DeliveryOptions {
@@ -30,10 +33,11 @@ struct DeliveryOptions {
   std::chrono::milliseconds probe_max{15'000};  ///< a receiver that is down is asked this often
   std::chrono::milliseconds attempt_timeout{60'000};
   std::chrono::hours keep_delivered{24 * 30};
+  bool operator==(const DeliveryOptions&) const = default;
 };
 
-/// Safe from any thread. Never throws: when the database fails, nothing is sent, and it is tried
-/// again.
+/// start, change and stop from one thread; wake from any. Never throws: when the database fails,
+/// nothing is sent, and it is tried again.
 class MppsDelivery {
  public:
   /// queue outlives this. One log line an attempt, without patient data.
@@ -45,6 +49,10 @@ class MppsDelivery {
   MppsDelivery& operator=(const MppsDelivery&) = delete;
 
   void start();
+  /// Brings messages to these receivers from now on. An attempt that is under way ends where it
+  /// began, and is recorded; a receiver that stays as it is notices nothing. Messages for one that
+  /// is no longer there stay in the queue as they are.
+  void change(std::vector<MppsReceiver> receivers, DeliveryOptions options);
   /// A message for this receiver was accepted.
   void wake(const std::string& receiver);
   /// Returns when the attempts that are under way have ended and are recorded.

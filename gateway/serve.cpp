@@ -76,11 +76,11 @@ AdminSources admin_sources(const Router& router, const std::string& ready, const
                               [origin_server] { return origin_server->connections(); },
                               [origin_server] { return origin_server->refused(); }});
   }
-  sources.services = router.offered();
-  sources.backends = router.watched();
+  sources.services = [&router] { return router.offered(); };
+  sources.backends = [&router] { return router.watched(); };
   sources.numbers = [&router] { return router.numbers(); };
   sources.metrics = &router.metrics();
-  sources.queue = router.queue();
+  sources.queue = [&router] { return router.queue(); };
   sources.wake = [&router](const std::string& receiver) { router.wake(receiver); };
   return sources;
 }

@@ -97,7 +97,7 @@ std::string fault(const BackendState& state) {
 /// Every backend that a service names, those that are part of this gateway among them.
 std::string backends(const StatusReport& report, const AdminSources& sources) {
   std::set<std::string> names;
-  for (const auto& service : sources.services) {
+  for (const auto& service : sources.services()) {
     names.insert(service.backends.begin(), service.backends.end());
   }
   const auto failures = sources.metrics->recent().failures();
@@ -114,7 +114,7 @@ std::string backends(const StatusReport& report, const AdminSources& sources) {
 }
 
 std::string services(const StatusReport& report, const AdminSources& sources) {
-  return array(sources.services, [&](const Router::OfferedService& service) {
+  return array(sources.services(), [&](const OfferedService& service) {
     bool ready = false;
     for (const std::string& name : service.backends) {
       const auto known = report.backends.find(name);

@@ -75,7 +75,9 @@ mapping::Result<std::unique_ptr<StepStore>> StepStore::open(const StepStoreOptio
   auto database = StepDatabase::open(options.state_dir);
   if (!database) return database.fault();
   try {
-    return std::unique_ptr<StepStore>(new StepStore(options, std::move(database).value(), log));
+    std::unique_ptr<StepStore> store(new StepStore(std::move(database).value(), log));
+    store->change(options);
+    return store;
   } catch (const StepDatabaseFailure& failure) {
     return mapping::Fault{
         mapping::Fault::Kind::malformed,
@@ -85,18 +87,25 @@ mapping::Result<std::unique_ptr<StepStore>> StepStore::open(const StepStoreOptio
   }
 }
 
-StepStore::StepStore(const StepStoreOptions& options, std::unique_ptr<StepDatabase> database,
-                     mapping::Log log)
-    : options_(options), log_(std::move(log)), database_(std::move(database)) {
+StepStore::StepStore(std::unique_ptr<StepDatabase> database, mapping::Log log)
+    : log_(std::move(log)), database_(std::move(database)) {
   database_->follow([this](const std::optional<DataSet>& stored, const DataSet& now) {
     const std::lock_guard lock(mutex_);
     if (stored) count(*stored, -1);
     count(now, 1);
   });
-  if (!options_.worklist_dir.empty()) {
-    directory_ =
-        std::make_unique<WorklistDirectory>(options_.worklist_dir, options_.watch_interval, log_);
+}
+
+void StepStore::change(const StepStoreOptions& options) {
+  const auto before = scheduled_.get();
+  if (before && before->options == options) return;
+  auto next = std::make_shared<Scheduled>();
+  next->options = options;
+  if (!options.worklist_dir.empty()) {
+    next->directory =
+        std::make_unique<WorklistDirectory>(options.worklist_dir, options.watch_interval, log_);
   }
+  scheduled_.set(std::move(next));
 }
 
 // --- Which scheduled steps have been started.
@@ -143,8 +152,9 @@ Outcome StepStore::search(const mapping::Search& search, const mapping::OnMatch&
   constexpr std::size_t between_looks = 64;
   Outcome outcome;
   outcome.fuzzy_matching_ignored = search.fuzzy_matching;
-  if (directory_ == nullptr) return outcome;
-  const auto steps = directory_->steps();
+  const auto scheduled = scheduled_.get();
+  if (scheduled->directory == nullptr) return outcome;
+  const auto steps = scheduled->directory->steps();
   if (!steps) {
     return Outcome::answered(status::out_of_resources, "The worklist cannot be read");
   }
@@ -159,7 +169,7 @@ Outcome StepStore::search(const mapping::Search& search, const mapping::OnMatch&
         }
       }
       const std::string_view state = status_of(step);
-      if (!state.empty() && options_.hide_started) continue;
+      if (!state.empty() && scheduled->options.hide_started) continue;
       const std::optional<DataSet> marked =
           state.empty() ? std::nullopt : std::optional(with_status(step, state));
       const DataSetView shown = marked ? marked->view() : step.view();

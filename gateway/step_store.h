@@ -14,6 +14,7 @@
 
 #include "gateway/step_database.h"
 #include "gateway/worklist_directory.h"
+#include "mapping/current.h"
 #include "mapping/log.h"
 #include "mapping/result.h"
 #include "mapping/services.h"
@@ -25,6 +26,7 @@ struct StepStoreOptions {
   std::filesystem::path worklist_dir;              ///< empty: no scheduled steps, whatever is asked
   bool hide_started = false;                       ///< a search leaves out what has been started
   std::chrono::milliseconds watch_interval{1000};  ///< between two looks at worklist_dir
+  bool operator==(const StepStoreOptions&) const = default;
 };
 
 /// * Search: matches by mapping::Matcher, one scheduled step each, in the order of
@@ -45,6 +47,9 @@ class StepStore : public mapping::WorklistService, public mapping::MppsService {
   /// Fault: what is wrong with state_dir, and what to do.
   static mapping::Result<std::unique_ptr<StepStore>> open(const StepStoreOptions& options,
                                                           const mapping::Log& log);
+
+  /// Serves scheduled steps by other options, to searches that begin after it; state_dir stays.
+  void change(const StepStoreOptions& options);
 
   mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                           const mapping::Context& context) override;
@@ -67,20 +72,24 @@ class StepStore : public mapping::WorklistService, public mapping::MppsService {
     std::string_view scheduled_status() const;  ///< empty: none at all
   };
 
-  StepStore(const StepStoreOptions& options, std::unique_ptr<StepDatabase> database,
-            mapping::Log log);
+  /// Where scheduled steps come from, and how they are served.
+  struct Scheduled {
+    StepStoreOptions options;
+    std::unique_ptr<WorklistDirectory> directory;  ///< null without worklist_dir
+  };
+
+  StepStore(std::unique_ptr<StepDatabase> database, mapping::Log log);
   void count(mapping::DataSetView step, int count);
   std::string_view status_of(mapping::DataSetView scheduled_step) const;
   mapping::Outcome failed(const StepDatabaseFailure& failure,
                           const mapping::Context& context) const;
 
-  const StepStoreOptions options_;
   const mapping::Log log_;
   mutable std::mutex mutex_;
   /// By Study Instance UID and Scheduled Procedure Step ID; guarded by mutex_.
   std::unordered_map<std::string, Performed> performed_;
   const std::unique_ptr<StepDatabase> database_;
-  std::unique_ptr<WorklistDirectory> directory_;  ///< null without worklist_dir
+  mapping::Current<const Scheduled> scheduled_;
 };
 
 }  // namespace gateway

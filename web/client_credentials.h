@@ -25,6 +25,7 @@ struct ClientCredentialsOptions {
   std::string tls_trusted;  ///< CA file; empty = the system's
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds response_timeout{30'000};
+  bool operator==(const ClientCredentialsOptions&) const = default;
 };
 
 /// Keeps the token until shortly before it expires, and asks for one at a time. Safe from any

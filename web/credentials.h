@@ -26,6 +26,7 @@ struct CredentialsOptions {
   bool forward_bearer_token = false;
   /// They may cross a network without TLS. Toward a loopback address they always may.
   bool plain_text = false;
+  bool operator==(const CredentialsOptions&) const = default;
 };
 
 /// What goes into a request's Authorization header.

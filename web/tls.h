@@ -18,6 +18,7 @@ struct TlsFiles {
   std::string private_key;
   std::string trusted;  ///< CAs. Server: clients must show a certificate of theirs; empty = none
                         ///< asked for. Client: empty = the system's
+  bool operator==(const TlsFiles&) const = default;
 };
 
 /// When the first certificate in a PEM file ends. Fault: it holds none.

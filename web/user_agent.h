@@ -43,6 +43,7 @@ struct UserAgentOptions {
   UpdateUri update_uri = UpdateUri::query;
   bool xml = false;  ///< media_type: bodies and answers in XML instead of JSON
   std::size_t max_response_bytes = 64u << 20;  ///< of one answer's body, decompressed
+  bool operator==(const UserAgentOptions&) const = default;
 };
 
 /// Safe from any thread; every call takes a connection of its own from the pool.

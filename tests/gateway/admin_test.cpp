@@ -10,6 +10,9 @@
 #include <thread>
 #include <vector>
 
+#include "gateway/sqlite_mpps_queue.h"
+#include "tests/gateway/queue_support.h"
+
 using namespace gateway;
 using mapping::Outcome;
 using mapping::Transaction;
@@ -63,13 +66,14 @@ struct Port {
   std::unique_ptr<Admin> admin;
   int number = 0;
 
-  void open(std::vector<Router::OfferedService> services, std::vector<WatchedBackend> backends,
+  void open(std::vector<OfferedService> services, std::vector<WatchedBackend> backends,
             const std::string& users = {}) {
     AdminSources sources;
     sources.fronts.push_back({"dimse", "127.0.0.1:11112", [] { return std::size_t{3}; },
                               [] { return 5u; }, [] { return 11u; }});
-    sources.services = std::move(services);
-    sources.backends = std::move(backends);
+    sources.services = [services = std::move(services)] { return services; };
+    sources.backends = [backends = std::move(backends)] { return backends; };
+    sources.queue = [] { return nullptr; };
     sources.numbers = [] {
       BackendNumbers ris{"ris"}, pacs{"pacs"}, store{"store"};
       ris.associations = mapping::PoolState{.idle = 2, .in_use = 1, .waiting = 4, .limit = 8};
@@ -218,7 +222,7 @@ TEST_CASE("other paths are 404, other methods 405 with Allow, nothing of the req
   CHECK(port.get("/healthz")->status == 200);
 }
 
-TEST_CASE("the page comes with a policy, and what it shows as JSON; without a queue no actions") {
+TEST_CASE("the page comes with a policy, and what it shows as JSON; without its token no actions") {
   Port port;
   port.open({{"web worklist", {"store"}}}, {});
   const auto page = port.get("/");
@@ -233,16 +237,69 @@ TEST_CASE("the page comes with a policy, and what it shows as JSON; without a qu
   httplib::Client client("127.0.0.1", port.number);
   const auto action = client.Post("/queue/discard", "", "application/x-www-form-urlencoded");
   REQUIRE(action);
-  CHECK(action->status == 404);
+  CHECK(action->status == 403);  // without the token
 }
 
 TEST_CASE("a file of users that cannot be used keeps the admin port from starting") {
   Metrics metrics;
   AdminSources sources;
   sources.metrics = &metrics;
+  sources.backends = [] { return std::vector<WatchedBackend>(); };
+  sources.queue = [] { return nullptr; };
   Config::Admin options;
   options.port = 0;
   options.authentication.users = "nowhere.htpasswd";
   Admin admin(options, std::move(sources), {}, [](mapping::LogLevel, std::string_view) {});
   CHECK_FALSE(admin.start().ok());
+}
+
+TEST_CASE("a change shows other services, backends and users, and a queue that was not there") {
+  Peer ris, other;
+  std::vector<OfferedService> services{{"dimse worklist", {"ris"}}};
+  std::vector<WatchedBackend> backends{ris.watched("ris")};
+  Metrics metrics;
+  Lines lines;
+  queue_test::Directory directory;
+  const auto opened =
+      SqliteMppsQueue::open(directory.path(), SqliteMppsQueue::Role::gateway).value();
+  MppsQueue* queue = nullptr;
+  std::mutex mutex;
+  AdminSources sources;
+  sources.services = [&] {
+    const std::lock_guard lock(mutex);
+    return services;
+  };
+  sources.backends = [&] { return backends; };
+  sources.queue = [&] { return queue; };
+  sources.numbers = [] { return std::vector<BackendNumbers>(); };
+  sources.metrics = &metrics;
+  Config::Admin options;
+  options.port = 0;
+  Admin admin(options, std::move(sources), BackendWatchOptions{10ms, 1s}, lines.log());
+  const auto port = admin.start();
+  REQUIRE(port.ok());
+  httplib::Client client("127.0.0.1", port.value());
+  ris.wait_for_questions(2);
+  CHECK(client.Get("/metrics")->body.find("modgate_queue_readable") == std::string::npos);
+
+  const auto change = [&](const Config::Admin& to) {
+    auto prepared = admin.prepare(to);
+    REQUIRE(prepared.ok());
+    prepared.value()();
+  };
+  {
+    const std::lock_guard lock(mutex);
+    services = {{"web mpps", {"other"}}};
+  }
+  backends = {other.watched("other")};
+  queue = opened.get();
+  change(options);
+  other.wait_for_questions(2);
+  CHECK(client.Get("/readyz")->body ==
+        "ready\nweb mpps: ready: other answers\nmpps queue: ready: "
+        "can be read\n");
+  CHECK(client.Get("/metrics")->body.find("modgate_queue_readable 1") != std::string::npos);
+  options.authentication.users = "nowhere.htpasswd";
+  CHECK_FALSE(admin.prepare(options).ok());
+  CHECK(client.Get("/readyz")->status == 200);
 }

@@ -159,3 +159,40 @@ TEST_CASE("an end does not wait for the next question") {
   }
   CHECK(std::chrono::steady_clock::now() - begin < 10s);
 }
+
+TEST_CASE(
+    "a change asks the new ones, keeps what is known, and waits for no answer of an old one") {
+  Peer stays, goes, old, now;
+  const auto owner = std::make_shared<int>();
+  const auto with = [&](WatchedBackend backend) {
+    backend.owner = owner;
+    return backend;
+  };
+  Watched watched({with(stays.watched("stays")), with(goes.watched("goes")), old.watched("ris")});
+  old.answer({Outcome::answered(0)});
+  stays.answer({Outcome::answered(0)});
+  watched.state("ris", Is::up);
+  watched.state("stays", Is::up);
+
+  auto next = now.watched("ris");
+  next.owner = std::make_shared<int>();
+  const std::weak_ptr<const void> held = next.owner;
+  watched.watch.change({with(stays.watched("stays")), std::move(next)});
+  CHECK(watched.watch.states().count("goes") == 0);
+  CHECK(watched.watch.states().at("ris").is == Is::up);  // until the new one says otherwise
+  now.answer({gone(NetworkEvent::connect_failed, "Connection refused")});
+  watched.state("ris", Is::down);
+  old.end();                             // answers at last that all is well: nobody listens
+  stays.answer({Outcome::answered(0)});  // the question that it had before
+  CHECK(watched.watch.states().at("ris").is == Is::down);
+
+  now.end();
+  watched.watch.change({with(stays.watched("stays"))});
+  const auto end = std::chrono::steady_clock::now() + 20s;
+  while (!held.expired()) {
+    REQUIRE(std::chrono::steady_clock::now() < end);
+    std::this_thread::sleep_for(1ms);
+  }
+  stays.end();
+  goes.end();
+}

@@ -312,3 +312,85 @@ TEST_CASE("the log names message, receiver, status and what follows, and nothing
   REQUIRE_FALSE(line.logged.empty());
   CHECK(line.logged[0].find("tx=t1 message=1 create queue->ris status=0106 held attempt=1") == 0);
 }
+
+namespace {
+
+/// The receiver of this name, held by an owner.
+struct Owned {
+  std::shared_ptr<Receiver> receiver = std::make_shared<Receiver>();
+  MppsReceiver as(const std::string& name) const {
+    return {name, receiver.get(), [](const mapping::Context&) { return true; }, receiver};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a receiver that is exchanged loses nothing: what is under way ends at the first") {
+  Line line;
+  const DeliveryOptions options{.workers = 2, .retry_first = milliseconds(2)};
+  std::atomic<bool> asked{false}, may_end{false};
+  Owned old, now;
+  old.receiver->fault = [&](Transaction, int) {
+    asked = true;
+    while (!may_end) std::this_thread::sleep_for(milliseconds(1));
+    return std::optional<Outcome>();
+  };
+  line.delivery->start();
+  line.delivery->change({old.as("ris")}, options);
+  line.accept(create_message(1));
+  line.accept(create_message(2));
+  line.accept(update_message(1, described("a")));
+  line.accept(update_message(2, described("a")));
+  REQUIRE(line.ris.wait([&] { return asked.load(); }));
+  line.delivery->change({now.as("ris")}, options);
+  line.accept(create_message(3));
+  REQUIRE(now.receiver->wait([&] { return !now.receiver->log_of(3).empty(); }));
+  may_end = true;
+  REQUIRE(line.ris.wait([&] {
+    const auto old_log = old.receiver->log(), now_log = now.receiver->log();
+    return old_log.size() + now_log.size() +
+               line.queue->list({.state = DeliveryState::held}).size() >=
+           5;
+  }));
+  // Of each step everything in order, the first message of one of them at least at the old one.
+  CHECK(old.receiver->log().size() >= 1);
+  for (const auto& entry : line.queue->list({.state = DeliveryState::held})) {
+    CHECK(entry.operation == Transaction::update);  // 0112: the new one does not know the step
+  }
+  const std::weak_ptr<Receiver> gone = old.receiver;
+  old.receiver.reset();
+  CHECK(line.ris.wait([&] { return gone.expired(); }));
+}
+
+TEST_CASE("messages for a receiver that is gone wait, and go on when it is back") {
+  Line line;
+  const DeliveryOptions options{.workers = 2, .retry_first = milliseconds(2)};
+  line.delivery->start();
+  Owned pacs, ris;
+  line.delivery->change({pacs.as("pacs")}, options);
+  line.accept(create_message(1), {"ris", "pacs"});
+  line.accept(update_message(1, described("a")), {"ris", "pacs"});
+  REQUIRE(pacs.receiver->wait_for_effects(2));
+  CHECK(line.queue->list({.receiver = "ris"}).size() == 2);
+  line.delivery->change({ris.as("ris"), pacs.as("pacs")}, options);
+  REQUIRE(line.wait_until_empty());
+  CHECK(ris.receiver->log() == Lines{of(1, "create"), of(1, "update a")});
+}
+
+TEST_CASE("receivers that stay as they are notice no change; a hundred changes lose nothing") {
+  Line line;
+  const DeliveryOptions options{.workers = 2, .retry_first = milliseconds(1)};
+  line.delivery->start();
+  Owned same;
+  std::vector<Owned> others(100);
+  for (int i = 0; i < 100; ++i) {
+    line.delivery->change({same.as("ris"), others[static_cast<std::size_t>(i)].as("pacs")},
+                          options);
+    line.accept(create_message(i), {"ris", "pacs"});
+  }
+  REQUIRE(line.wait_until_empty());
+  CHECK(same.receiver->log().size() == 100);
+  std::size_t arrived = 0;
+  for (const Owned& other : others) arrived += other.receiver->log().size();
+  CHECK(arrived == 100);
+}

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 #include <vector>
 
 using namespace gateway;
@@ -168,4 +170,127 @@ TEST_CASE("of each backend the router tells what there is to tell") {
   CHECK(numbers[2].name == "c");
   CHECK_FALSE(numbers[2].associations);
   CHECK_FALSE(numbers[2].connections);
+}
+
+namespace {
+
+void change(Router& router, const Config& config) {
+  auto prepared = router.prepare(config);
+  REQUIRE(prepared.ok());
+  prepared.value()();
+}
+
+std::map<std::string, std::shared_ptr<const void>> owners(const Router& router) {
+  std::map<std::string, std::shared_ptr<const void>> owners;
+  for (const auto& backend : router.watched()) owners[backend.name] = backend.owner;
+  return owners;
+}
+
+const std::string backend_a = "[backend a]\nkind = scp\nae_title = A\nhost = 127.0.0.1\nport = 1\n";
+const std::string backend_b = "[backend b]\nkind = scp\nae_title = B\nhost = 127.0.0.1\nport = 1\n";
+
+}  // namespace
+
+TEST_CASE("a change routes anew; backends that are as they were stay, others go with their users") {
+  const auto made = Router::make(
+      config_of("[dimse]\nworklist = a\n[web]\nworklist = b\n" + backend_a + backend_b),
+      [](mapping::LogLevel, std::string_view) {});
+  REQUIRE(made.ok());
+  Router& router = *made.value();
+  auto before = owners(router);
+  auto in_use = router.route(modality("CT1"));
+  const std::weak_ptr<const void> first_a = before["a"];
+
+  change(router, config_of("[dimse]\nworklist = a\nmpps = b\n[modality own]\nae_title = CT2\nmpps "
+                           "=\n" +
+                           backend_a + "max_associations = 3\n" + backend_b));
+  const auto after = owners(router);
+  CHECK(after.at("a") != before["a"]);
+  CHECK(after.at("b") == before["b"]);
+  CHECK(router.route(modality("CT1")).mpps != nullptr);
+  CHECK(router.route(modality("CT2")).mpps == nullptr);
+  CHECK(router.route({mapping::Caller::Protocol::web, "", ""}).worklist == nullptr);
+  CHECK(router.offered().size() == 3);
+  before.clear();
+  CHECK_FALSE(first_a.expired());
+  mapping::Context context;
+  CHECK(in_use.worklist
+            ->search(
+                {}, [](auto&&) { return true; }, context)
+            .how == mapping::Outcome::How::unreachable);
+  in_use = {};
+  CHECK(first_a.expired());
+}
+
+TEST_CASE("a change that cannot be made, or is not, changes nothing") {
+  const auto made = Router::make(config_of("[dimse]\nworklist = a\n" + backend_a),
+                                 [](mapping::LogLevel, std::string_view) {});
+  REQUIRE(made.ok());
+  Router& router = *made.value();
+  const auto before = owners(router);
+  CHECK_FALSE(router
+                  .prepare(config_of("[gateway]\nstate_dir = /nowhere\n[dimse]\nmpps = "
+                                     "b\nmpps_delivery = queued\n" +
+                                     backend_b))
+                  .ok());
+  CHECK(router.prepare(config_of("[dimse]\nmpps = b\n" + backend_b)).ok());
+  CHECK(owners(router) == before);
+  CHECK(router.route(modality("CT1")).worklist != nullptr);
+  CHECK(router.route(modality("CT1")).mpps == nullptr);
+  CHECK(router.queue() == nullptr);
+}
+
+TEST_CASE("the store and the queue are opened by the first change that needs them, and stay open") {
+  const StateDirectory directory;
+  const std::string state = "[gateway]\nstate_dir = " + directory.path.string() + "\n";
+  const auto made = Router::make(config_of(state + "[dimse]\nworklist = a\n" + backend_a),
+                                 [](mapping::LogLevel, std::string_view) {});
+  REQUIRE(made.ok());
+  Router& router = *made.value();
+  const std::string queued = "[dimse]\nmpps = own\nmpps_delivery = queued\n";
+  change(router, config_of(state + queued + "[backend own]\nkind = store\n"));
+  REQUIRE(router.queue() != nullptr);
+  const auto* const queue = router.queue();
+  change(router, config_of(state +
+                           "[dimse]\nworklist = renamed\n[backend renamed]\nkind = "
+                           "store\nworklist_dir = " +
+                           (directory.path / "worklist").string() + "\n"));
+  mapping::Context context;
+  const auto route = router.route(modality("CT1"));
+  CHECK(route.worklist
+            ->search(
+                {}, [](auto&&) { return true; }, context)
+            .good());
+  change(router, config_of(state + "[dimse]\nworklist = a\n" + backend_a));
+  change(router, config_of(state + queued + "[backend own]\nkind = store\n"));
+  CHECK(router.queue() == queue);
+}
+
+TEST_CASE("an accepted message goes to the receiver as it is now, and one that is gone keeps its") {
+  const StateDirectory directory;
+  const std::string state = "[gateway]\nstate_dir = " + directory.path.string() +
+                            "\n[queue]\nretry_first_milliseconds = 5\nprobe_max_seconds = 1\n";
+  const std::string queued = "[dimse]\nmpps = ris\nmpps_delivery = queued\nvalidate = off\n";
+  const std::string away = "[backend ris]\nkind = scp\nae_title = A\nhost = 127.0.0.1\nport = 1\n";
+  const auto made =
+      Router::make(config_of(state + queued + away), [](mapping::LogLevel, std::string_view) {});
+  REQUIRE(made.ok());
+  Router& router = *made.value();
+  const auto step = mapping::Uid::parse("1.2.3").value();
+  mapping::DataSetBuilder attributes;
+  attributes.add(mapping::Tag(0x00400252), mapping::Vr::CS, "IN PROGRESS");
+  mapping::Context context;
+  const auto built = attributes.build();
+  REQUIRE(built.ok());
+  CHECK(router.route(modality("CT1")).mpps->create(step, built.value(), context).good());
+
+  change(router, config_of(state + "[dimse]\nworklist = a\n" + backend_a));  // it is gone
+  CHECK(router.queue()->list({.receiver = "ris"}).size() == 1);
+  change(router, config_of(state + queued + "[backend ris]\nkind = store\n"));  // and back
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  // The store has been asked: it refuses a step that lacks what it must hold.
+  while (router.queue()->list({.state = DeliveryState::held}).size() != 1) {
+    REQUIRE(std::chrono::steady_clock::now() < end);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
 }

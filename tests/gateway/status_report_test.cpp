@@ -22,7 +22,10 @@ struct Reported {
     sources.metrics = &metrics;
     sources.fronts.push_back(
         {"dimse", "127.0.0.1:104", [] { return std::size_t{3}; }, [] { return 5u; }});
-    sources.services = {{"dimse worklist", {"ris", "other"}}, {"dimse mpps", {"ris"}}};
+    sources.services = [] {
+      return std::vector<OfferedService>{{"dimse worklist", {"ris", "other"}},
+                                         {"dimse mpps", {"ris"}}};
+    };
     report.now = noon;
     report.backends["ris"].is = BackendState::Is::down;
     report.backends["ris"].since = noon - 10s;

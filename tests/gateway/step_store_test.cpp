@@ -283,6 +283,27 @@ TEST_CASE("hide_started leaves out what has been started, whatever became of it"
   CHECK(search(*store).steps() == Steps{"OTHER:"});
 }
 
+TEST_CASE("scheduled steps come from elsewhere after a change, performed ones stay") {
+  const Directories directories;
+  directories.write("a.json", scheduled("1.2.9", "STEP"));
+  fs::create_directories(directories.path / "other");
+  std::ofstream(directories.path / "other" / "b.json")
+      << "[" << scheduled("1.2.9", "STEP") << "," << scheduled("1.2.10", "NEW") << "]";
+  const auto store = open(directories.options());
+  REQUIRE(store->create(uid(1), from(created()), {}).good());
+  CHECK(search(*store).steps() == Steps{"STEP:STARTED"});
+  auto options = directories.options();
+  options.worklist_dir = directories.path / "other";
+  store->change(options);
+  CHECK(search(*store).steps() == Steps{"STEP:STARTED", "NEW:"});
+  options.hide_started = true;
+  store->change(options);
+  CHECK(search(*store).steps() == Steps{"NEW:"});
+  options.worklist_dir.clear();
+  store->change(options);
+  CHECK(search(*store).steps().empty());
+}
+
 TEST_CASE("a performed step that names no scheduled one marks none") {
   const Directories directories;
   directories.write("a.json", "[" + scheduled("1.2.9", "") + "," + scheduled("", "STEP") + "]");
