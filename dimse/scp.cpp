@@ -177,6 +177,7 @@ class Scp::Impl {
     return {serving, &serving->options};
   }
   void log_refusal(const AcceptResult& result, const mapping::Caller& caller) const;
+  static void alert(const ScpOptions& options, const mapping::Caller& caller, std::string what);
   Arrival serve(ScpPeer& peer, int stop_descriptor) const;
   void end(const ScpPeer& peer, Arrival how) const;
 
@@ -212,9 +213,13 @@ std::optional<Decision> Scp::Impl::check_caller(const ScpOptions& options,
 Decision Scp::Impl::decide(const ScpOptions& options, const AssociationRequest& request,
                            Admission& admission) const {
   admission.caller.name = request.calling_ae_title;
-  if (auto refusal = check_caller(options, request, admission.caller)) return *refusal;
-  if (options.admits && !(request.user && options.admits(*request.user))) {
-    return {rejection::user_identity, "user identity missing or refused", {}};
+  auto refusal = check_caller(options, request, admission.caller);
+  if (!refusal && options.admits && !(request.user && options.admits(*request.user))) {
+    refusal = Decision{rejection::user_identity, "user identity missing or refused", {}};
+  }
+  if (refusal) {
+    alert(options, admission.caller, "Association rejected: " + refusal->why);
+    return *refusal;
   }
   if (request.user && request.user->type == UserIdentity::Type::jwt) {
     admission.caller.bearer_token = request.user->primary;
@@ -245,6 +250,11 @@ void Scp::Impl::log_refusal(const AcceptResult& result, const mapping::Caller& c
   log_(level, fmt::format("dimse: {}: {}: {}", to_string(caller), what, result.why));
 }
 
+void Scp::Impl::alert(const ScpOptions& options, const mapping::Caller& caller, std::string what) {
+  if (!options.on_alert) return;
+  options.on_alert({mapping::SecurityAlert::Kind::node_authentication, caller, std::move(what)});
+}
+
 void Scp::Impl::serve(const Connection& connection) {
   const auto serving = serving_.get();
   const ScpOptions& options = serving->options;
@@ -252,7 +262,11 @@ void Scp::Impl::serve(const Connection& connection) {
   auto tls = serving->tls ? serving->tls->accept(connection.descriptor) : nullptr;
   if (tls && !tls->shake_hands(deadline, connection.stop_descriptor)) {
     // As with plain connections: a load balancer's probe is nothing to warn of.
-    if (tls->has_heard()) ++refused_;
+    if (tls->has_heard()) {
+      ++refused_;
+      alert(options, {mapping::Caller::Protocol::dimse, {}, connection.address},
+            "TLS refused: " + tls->failure());
+    }
     log_(tls->has_heard() ? LogLevel::warn : LogLevel::debug,
          fmt::format("dimse: {}: TLS refused: {}", connection.address, tls->failure()));
     tls.reset();  // what it had to say is sent; it must not be lost in a reset

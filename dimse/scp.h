@@ -19,6 +19,7 @@
 #include "mapping/current.h"
 #include "mapping/log.h"
 #include "mapping/result.h"
+#include "mapping/security_alert.h"
 #include "mapping/services.h"
 
 namespace dimse {
@@ -56,6 +57,8 @@ struct ScpOptions {
   /// Whether a user identity may associate. Empty = whoever calls; otherwise no identity is refused
   /// too. Called from many threads.
   std::function<bool(const UserIdentity&)> admits;
+  /// Told of callers that may not associate, and of TLS handshakes that failed.
+  mapping::OnSecurityAlert on_alert;
   TlsOptions tls;                              ///< with a certificate this port speaks TLS
   std::size_t max_data_set_bytes = 16u << 20;  ///< of a request; more is answered by an abort
 };

@@ -288,6 +288,11 @@ void ConnectionFront::Impl::read(const ConnectionPointer& connection) {
   if (received == ConnectionWire::Received::ended) {
     if (const std::string fault = connection->wire.tls_fault(); !fault.empty()) {
       log_(LogLevel::info, fmt::format("web: {} TLS: {}", connection->peer_address, fault));
+      if (options_.on_alert && !connection->wire.ready()) {
+        options_.on_alert({mapping::SecurityAlert::Kind::node_authentication,
+                           {mapping::Caller::Protocol::web, {}, connection->peer_address},
+                           "TLS refused: " + fault});
+      }
     }
     close(connection);
     return;

@@ -13,6 +13,7 @@
 
 #include "mapping/log.h"
 #include "mapping/result.h"
+#include "mapping/security_alert.h"
 #include "mapping/services.h"
 #include "web/body.h"
 #include "web/request_reader.h"
@@ -23,6 +24,7 @@ namespace web {
 struct ConnectionFrontOptions {
   std::string bind = "127.0.0.1";               ///< numeric IPv4 or IPv6 address
   std::uint16_t port = 0;                       ///< 0 = any free one
+  mapping::OnSecurityAlert on_alert{};          ///< told of TLS handshakes that failed
   std::size_t max_connections = 256;            ///< in total
   std::size_t max_connections_per_address = 0;  ///< of one peer; 0 = no limit
   std::size_t workers = 16;

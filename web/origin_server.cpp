@@ -88,6 +88,7 @@ class Site {
         dispatcher_(dispatcher_options(), log_) {}
   DispatcherOptions dispatcher_options() const;
   std::optional<Answer> admit(const RawRequest& request, RequestContext& context) const;
+  void alert(std::string_view code, const RequestContext& context) const;
   std::string not_found(std::string_view path) const;
   std::vector<Operation> operations_for(const RequestContext& context) const;
   std::optional<Answer> options(const RawRequest& request, const RequestContext& context,
@@ -213,12 +214,24 @@ std::optional<Answer> Site::admit(const RawRequest& request, RequestContext& con
   return unauthorized(request, *authentication_);
 }
 
+/// code: of an answer that is this server's own.
+void Site::alert(std::string_view code, const RequestContext& context) const {
+  using Kind = mapping::SecurityAlert::Kind;
+  if (!options_.on_alert || (code != "401" && code != "403")) return;
+  const bool nobody = code == "401";
+  options_.on_alert({nobody ? Kind::node_authentication : Kind::restricted_function,
+                     {mapping::Caller::Protocol::web, context.user, context.peer_address},
+                     nobody ? "HTTP 401: credentials missing or not known"
+                            : "HTTP 403: what was asked for is not allowed to the one who asked"});
+}
+
 /// Neither path nor query: they may name a patient.
 RawResponse Site::serve(const RawRequest& request, const RequestContext& context) const {
   RequestContext admitted = context;
   auto refused = admit(request, admitted);
   RawResponse response = dispatcher_.dispatch(request, admitted, std::move(refused));
   const std::string_view code = std::string_view(response.head).substr(sizeof "HTTP/1.1", 3);
+  if (!response.service_asked) alert(code, admitted);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - context.received);
   // One line a transaction: what reached a service, the gateway logs.
@@ -258,6 +271,7 @@ class OriginServer::Impl {
 
 ConnectionFrontOptions OriginServer::Impl::front_options() const {
   ConnectionFrontOptions front;
+  front.on_alert = first_options_.on_alert;
   front.bind = first_options_.bind;
   front.port = first_options_.port;
   front.max_connections = first_options_.max_connections;

@@ -14,6 +14,7 @@
 #include "mapping/current.h"
 #include "mapping/log.h"
 #include "mapping/result.h"
+#include "mapping/security_alert.h"
 #include "mapping/services.h"
 #include "web/authentication.h"
 #include "web/tls.h"
@@ -26,6 +27,7 @@ struct OriginServerOptions {
   std::string base_path = "/";                    ///< absolute path in front of the resources
   TlsFiles tls;                                   ///< with a certificate: the port speaks TLS only
   AuthenticationFiles authentication;             ///< without files everybody is served
+  mapping::OnSecurityAlert on_alert;              ///< told of 401, 403, failed TLS handshakes
   std::size_t max_connections = 256;              ///< further ones get 503 and are closed
   std::size_t max_connections_per_address = 128;  ///< the same of one peer; 0 = no limit
   std::size_t max_body_bytes = 4u << 20;
