@@ -173,12 +173,30 @@ web::Page Admin::Impl::ready() const {
   return {all ? 200 : 503, plain_text, (all ? "ready\n" : "not ready\n") + lines};
 }
 
+namespace {
+
+void write_audit(MetricsText& text, const AuditTrail::Numbers& numbers) {
+  text.single("modgate_audit_sent_total", "counter", "Audit messages that the collector has taken.",
+              static_cast<double>(numbers.sent));
+  text.single("modgate_audit_waiting", "gauge",
+              "Audit messages on disk that the collector has not taken yet.",
+              static_cast<double>(numbers.waiting));
+  text.single("modgate_audit_lost_total", "counter",
+              "Audit messages that found no room in the buffer.",
+              static_cast<double>(numbers.lost));
+  text.single("modgate_audit_collector_up", "gauge",
+              "0 if the last attempt to send to the collector failed.", numbers.up ? 1 : 0);
+}
+
+}  // namespace
+
 web::Page Admin::Impl::metrics() const {
   MetricsText text;
   sources_.metrics->write(text);
   write_fronts(text);
   write_backends(text);
   if (const auto queue = queue_.get()) write_queue(text, *queue);
+  if (sources_.audit != nullptr) write_audit(text, sources_.audit->numbers());
   write_process_metrics(text);
   return {200, std::string(prometheus_text), text.text()};
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/audit_trail.h"
 #include "gateway/backend_watch.h"
 #include "gateway/config.h"
 #include "gateway/metrics.h"
@@ -42,6 +43,7 @@ struct AdminSources {
   const Metrics* metrics = nullptr;
   std::function<MppsQueue*()> queue;               ///< asked as backends; null: there is none
   std::function<void(const std::string&)> wake{};  ///< Router::wake; with queue
+  const AuditTrail* audit = nullptr;               ///< null: there is none
 };
 
 /// GET /: the status page. GET /status: what it shows, as JSON (status_report.h).

@@ -8,7 +8,8 @@ namespace gateway {
 mapping::Result<std::unique_ptr<Backend>> Backend::make(const std::string& name,
                                                         const BackendConfig& config,
                                                         const std::shared_ptr<StepStore>& store,
-                                                        const mapping::Log& log) {
+                                                        const mapping::Log& log,
+                                                        AuditTrail* audit) {
   auto backend = std::make_unique<Backend>();
   backend->config = config;
   const auto own = [&backend](auto service) {
@@ -38,6 +39,14 @@ mapping::Result<std::unique_ptr<Backend>> Backend::make(const std::string& name,
       numbers.connections = agent.pool();
     };
     own(std::shared_ptr<web::UserAgent>(std::move(made).value()));
+  }
+  if (audit != nullptr && backend->probe) {  // what is part of this program is no participant
+    const AuditPlace place = audit_place(config);
+    backend->audited_worklist =
+        std::make_unique<AuditedWorklist>(*backend->worklist, place, *audit);
+    backend->audited_mpps = std::make_unique<AuditedMpps>(*backend->mpps, place, *audit);
+    backend->worklist = backend->audited_worklist.get();
+    backend->mpps = backend->audited_mpps.get();
   }
   if (config.verify_matches || !config.combined_date_time) {
     const VerifiedWorklist::Options verify{.combined_date_time = config.combined_date_time,

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "gateway/audited_services.h"
 #include "gateway/config.h"
 #include "gateway/step_store.h"
 #include "gateway/verified_worklist.h"
@@ -28,21 +29,25 @@ struct BackendNumbers {
 
 /// Constant after make; the services are safe from any thread. Whoever holds it may use them.
 struct Backend {
-  /// store: the one of this process; used where the configuration names it. Fault: the backend
-  /// cannot be made of what its configuration names now.
+  /// store: the one of this process; used where the configuration names it. audit: outlives the
+  /// backend; null = no audit trail is kept. Fault: the backend cannot be made of what its
+  /// configuration names now.
   static mapping::Result<std::unique_ptr<Backend>> make(const std::string& name,
                                                         const BackendConfig& config,
                                                         const std::shared_ptr<StepStore>& store,
-                                                        const mapping::Log& log);
+                                                        const mapping::Log& log,
+                                                        AuditTrail* audit = nullptr);
 
   BackendConfig config;  ///< what it was made by
   mapping::WorklistService* worklist = nullptr;
   mapping::MppsService* mpps = nullptr;
   /// Asks whether it is there at all, as WatchedBackend. Null: it is part of this program.
   std::function<mapping::Outcome(const mapping::Context&)> probe{};
-  std::function<void(BackendNumbers&)> count{};       ///< adds what it knows; null: nothing
-  std::shared_ptr<mapping::WorklistService> owner{};  ///< one object is both services
-  std::unique_ptr<VerifiedWorklist> verified{};       ///< null: answers are taken as they are
+  std::function<void(BackendNumbers&)> count{};         ///< adds what it knows; null: nothing
+  std::shared_ptr<mapping::WorklistService> owner{};    ///< one object is both services
+  std::unique_ptr<AuditedWorklist> audited_worklist{};  ///< null: not audited, as the next
+  std::unique_ptr<AuditedMpps> audited_mpps{};
+  std::unique_ptr<VerifiedWorklist> verified{};  ///< null: answers are taken as they are
 };
 
 }  // namespace gateway

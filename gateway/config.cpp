@@ -40,7 +40,7 @@ class ConfigReader {
     const bool named = section.kind == "backend" || section.kind == "modality";
     if (named == section.name.empty() &&
         (named || section.kind == "gateway" || section.kind == "queue" || section.kind == "dimse" ||
-         section.kind == "web" || section.kind == "admin")) {
+         section.kind == "web" || section.kind == "admin" || section.kind == "audit")) {
       fault(section.line, section.title(), "",
             named ? fmt::format("expected a name, as in [{} one]", section.kind)
                   : fmt::format("expected no name, as in [{}]", section.kind));
@@ -63,17 +63,39 @@ class ConfigReader {
       }
     } else if (section.kind == "admin") {
       apply(section, admin_keys(config().admin.emplace()));
+    } else if (section.kind == "audit") {
+      read_audit(section);
     } else if (section.kind == "backend") {
       read_backend(section);
     } else if (section.kind == "modality") {
       read_modality(section);
     } else {
       fault(section.line, section.title(), "",
-            section.kind == "audit"
-                ? "not yet available"
-                : "unknown section, expected gateway, queue, dimse, web, admin, backend NAME or "
-                  "modality NAME");
+            "unknown section, expected gateway, queue, dimse, web, admin, audit, backend NAME or "
+            "modality NAME");
     }
+  }
+
+  void read_audit(const IniSection& section) {
+    AuditOptions audit;
+    bool off = true;
+    const std::size_t faults = reading_.faults.size();
+    apply(section, audit_keys(audit, off));
+    if (off || reading_.faults.size() > faults) return;
+    const dimse::TlsOptions& tls = audit.syslog.tls;
+    const auto wrong = [&](std::string_view key, std::string what) {
+      fault(line_of(section, key), section.title(), std::string(key), std::move(what));
+    };
+    if (audit.syslog.target.transport == SyslogTarget::Transport::tls) {
+      if (tls.trusted.empty()) {
+        wrong("tls_trusted", "missing, expected the CAs that the collector's certificate is of");
+      } else {
+        check_tls(section, tls, false);
+      }
+    } else if (!tls.trusted.empty() || !tls.certificate.empty() || !tls.private_key.empty()) {
+      wrong("syslog", "expected tls://HOST where there are tls_ keys");
+    }
+    config().audit = std::move(audit);
   }
 
   void read_backend(const IniSection& section) {
@@ -267,6 +289,7 @@ class ConfigReader {
       }
     }
     if (!store_.empty()) store().state_dir = config().state_dir;
+    if (config().audit) config().audit->state_dir = config().state_dir;
     if (config().dimse) {
       config().dimse->options.modalities = modalities_;
     } else if (!modalities_.empty()) {
@@ -317,6 +340,8 @@ std::vector<ConfigKey> config_keys() {
   Config::DimseFront dimse_front;
   Config::WebFront web_front;
   Config::Admin admin;
+  AuditOptions audit;
+  bool off = false;
   dimse::ScuOptions scu;
   web::UserAgentOptions agent;
   StepStoreOptions store;
@@ -329,6 +354,7 @@ std::vector<ConfigKey> config_keys() {
       {"dimse", dimse_keys(dimse_front)},
       {"web", web_keys(web_front)},
       {"admin", admin_keys(admin)},
+      {"audit", audit_keys(audit, off)},
       {"backend kind=scp", scp_backend_keys(scu, backend, word)},
       {"backend kind=origin-server", origin_server_backend_keys(agent, backend, word)},
       {"backend kind=store", store_backend_keys(store, backend, word)},

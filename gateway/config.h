@@ -12,6 +12,7 @@
 
 #include "dimse/scp.h"
 #include "dimse/scu.h"
+#include "gateway/audit_trail.h"
 #include "gateway/ini_file.h"
 #include "gateway/mirror.h"
 #include "gateway/mpps_delivery.h"
@@ -82,7 +83,8 @@ struct Config {
   };
   std::optional<DimseFront> dimse;
   std::optional<WebFront> web;
-  std::optional<Admin> admin;  ///< nothing: there is no such port
+  std::optional<Admin> admin;         ///< nothing: there is no such port
+  std::optional<AuditOptions> audit;  ///< nothing: no audit trail is kept
   std::vector<ModalityRoute> modalities;
   std::map<std::string, BackendConfig> backends;
 };

@@ -465,6 +465,36 @@ Keys admin_keys(Config::Admin& admin) {
   };
 }
 
+namespace {
+
+Key collector(SyslogTarget& target, bool& off) {
+  static constexpr const char* allowed =
+      "udp://HOST[:514] or tls://HOST[:6514]; empty = no audit trail";
+  return {"syslog", "", allowed, [&target, &off](const std::string& value) {
+            off = value.empty();
+            if (off) return std::string();
+            auto parsed = SyslogTarget::parse(value);
+            if (!parsed) return fmt::format("expected {}", allowed);
+            target = std::move(parsed).value();
+            return std::string();
+          }};
+}
+
+}  // namespace
+
+Keys audit_keys(AuditOptions& audit, bool& off) {
+  return {
+      collector(audit.syslog.target, off),
+      text("source_id", "", audit.source.id),
+      text("enterprise_site_id", "", audit.source.site),
+      integer<std::uint64_t>("buffer_megabytes", "256", 1, 1000000,
+                             [&audit](std::uint64_t number) { audit.buffer_bytes = number << 20; }),
+      text("tls_trusted", "", audit.syslog.tls.trusted),
+      text("tls_certificate", "", audit.syslog.tls.certificate),
+      text("tls_private_key", "", audit.syslog.tls.private_key),
+  };
+}
+
 Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::string& kind) {
   return joined({
       {

@@ -28,6 +28,8 @@ Keys queue_keys(DeliveryOptions& delivery);
 Keys dimse_keys(Config::DimseFront& front);
 Keys web_keys(Config::WebFront& front);
 Keys admin_keys(Config::Admin& admin);
+/// off: there is no collector.
+Keys audit_keys(AuditOptions& audit, bool& off);
 Keys scp_backend_keys(dimse::ScuOptions& scu, BackendConfig& backend, std::string& kind);
 Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& backend,
                                 std::string& kind);

@@ -63,6 +63,7 @@ class Warner {
     if (config_.dimse) check_dimse_front();
     if (config_.web) check_web_front();
     if (config_.admin) check_admin_port();
+    if (config_.audit) check_audit();
     for (const auto& [name, backend] : config_.backends) check_wire_to(name, backend);
     check_state_directory();
     check_patience();
@@ -134,6 +135,17 @@ class Warner {
     if (empty(admin.authentication)) {
       warn("admin", "users", "missing, so everybody who reaches this port is served: set it");
     }
+  }
+
+  void check_audit() {
+    const SyslogTarget& collector = config_.audit->syslog.target;
+    if (collector.transport == SyslogTarget::Transport::tls || web::is_loopback(collector.host)) {
+      return;
+    }
+    warn("audit", "syslog",
+         fmt::format("udp, so messages that name patients go to {} in plain text, and what is lost "
+                     "on the way nobody knows: use tls:// if the collector can",
+                     collector.host));
   }
 
   void check_wire_to(const std::string& name, const BackendConfig& backend) {

@@ -7,8 +7,8 @@
 namespace gateway {
 
 mapping::Result<std::unique_ptr<Router>> Router::make(const Config& config, const mapping::Log& log,
-                                                      Trace* trace) {
-  std::unique_ptr<Router> router(new Router(log, trace));
+                                                      Trace* trace, AuditTrail* audit) {
+  std::unique_ptr<Router> router(new Router(log, trace, audit));
   auto begin = router->prepare(config);
   if (!begin) return begin.fault();
   begin.value()();
@@ -53,7 +53,7 @@ mapping::Result<Backends> Router::backends_for(const Config& config,
         continue;
       }
     }
-    auto made = Backend::make(name, options, store, log_);
+    auto made = Backend::make(name, options, store, log_, audit_);
     if (!made) return made.fault();
     backends.emplace(name, disposal_.share(std::move(made).value()));
   }
@@ -67,9 +67,12 @@ mapping::Result<mapping::Change> Router::prepare(const Config& config) {
   if (!queue) return queue.fault();
   auto backends = backends_for(config, store.value());
   if (!backends) return backends.fault();
-  Routes::Shared shared{metrics_, queue.value().get(),
-                        [this](const std::string& receiver) { delivery_->wake(receiver); }, log_,
-                        trace_};
+  Routes::Shared shared{metrics_,
+                        queue.value().get(),
+                        [this](const std::string& receiver) { delivery_->wake(receiver); },
+                        log_,
+                        trace_,
+                        audit_};
   auto routes = std::make_shared<const Routes>(config, backends.value(), std::move(shared));
   return mapping::Change(
       [this, config, store = store.value(), queue = queue.value(), routes = std::move(routes)] {

@@ -28,10 +28,12 @@ namespace gateway {
 class Router {
  public:
   /// config: without faults. Opens no connection yet. Fault: as prepare.
-  /// trace: gets every data set of whom it follows, and outlives this; null = there is none.
+  /// trace: gets every data set of whom it follows; null = there is none. audit: null = no audit
+  /// trail is kept. Both outlive this.
   static mapping::Result<std::unique_ptr<Router>> make(const Config& config,
                                                        const mapping::Log& log,
-                                                       Trace* trace = nullptr);
+                                                       Trace* trace = nullptr,
+                                                       AuditTrail* audit = nullptr);
   ~Router();
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
@@ -58,7 +60,8 @@ class Router {
   void wake(const std::string& receiver) const { delivery_->wake(receiver); }
 
  private:
-  Router(mapping::Log log, Trace* trace) : log_(std::move(log)), trace_(trace) {}
+  Router(mapping::Log log, Trace* trace, AuditTrail* audit)
+      : log_(std::move(log)), trace_(trace), audit_(audit) {}
   mapping::Result<std::shared_ptr<StepStore>> store_for(const Config& config) const;
   mapping::Result<std::shared_ptr<MppsQueue>> queue_for(const Config& config) const;
   mapping::Result<Backends> backends_for(const Config& config,
@@ -67,6 +70,7 @@ class Router {
 
   const mapping::Log log_;
   Trace* const trace_;
+  AuditTrail* const audit_;
   Metrics metrics_;
   Disposal disposal_;                 ///< of backends
   std::shared_ptr<StepStore> store_;  ///< null as long as no backend has been one

@@ -29,7 +29,9 @@ std::set<std::string> queue_receivers(const Config& config) {
 }
 
 Routes::Routes(const Config& config, Backends backends, Shared shared)
-    : backends_(std::move(backends)), shared_(std::move(shared)) {
+    : backends_(std::move(backends)),
+      shared_(std::move(shared)),
+      audit_place_(audit_place(config)) {
   if (config.web) web_ = services_of(config.web->route, "web");
   if (config.dimse) dimse_ = services_of(config.dimse->route, "dimse");
   for (const ModalityRoute& modality : config.modalities) {
@@ -100,8 +102,23 @@ mapping::Services Routes::services_of(const Route& route, const std::string& nam
     chain.traced_mpps = std::make_unique<TracedMpps>(*chain.mpps, *shared_.trace);
     services.mpps = chain.traced_mpps.get();
   }
+  if (shared_.audit != nullptr) audit(chain, services);
   chains_.push_back(std::move(chain));
   return services;
+}
+
+/// Outermost, as the log: what is refused was received, too.
+void Routes::audit(FrontChain& chain, mapping::Services& services) const {
+  if (services.worklist != nullptr) {
+    chain.audited_worklist =
+        std::make_unique<AuditedWorklist>(*services.worklist, audit_place_, *shared_.audit);
+    services.worklist = chain.audited_worklist.get();
+  }
+  if (services.mpps != nullptr) {
+    chain.audited_mpps =
+        std::make_unique<AuditedMpps>(*services.mpps, audit_place_, *shared_.audit);
+    services.mpps = chain.audited_mpps.get();
+  }
 }
 
 mapping::Services Routes::services(const mapping::Caller& caller) const {

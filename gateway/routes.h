@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/audited_services.h"
 #include "gateway/backend.h"
 #include "gateway/config.h"
 #include "gateway/merged_worklist.h"
@@ -44,7 +45,8 @@ class Routes {
     /// A message for this receiver is in the queue.
     std::function<void(const std::string& receiver)> wake{};
     mapping::Log log{};
-    Trace* trace = nullptr;  ///< as Router::make
+    Trace* trace = nullptr;       ///< as Router::make
+    AuditTrail* audit = nullptr;  ///< likewise
   };
   /// backends: all that config names.
   Routes(const Config& config, Backends backends, Shared shared);
@@ -64,14 +66,18 @@ class Routes {
     std::unique_ptr<mapping::MppsService> queued;  ///< null: one receiver, asked at once
     std::unique_ptr<ValidatedMpps> validated;
     std::unique_ptr<LoggedMpps> mpps;
-    std::unique_ptr<TracedWorklist> traced_worklist;  ///< null: there is no trace, or no worklist
-    std::unique_ptr<TracedMpps> traced_mpps;          ///< likewise
+    std::unique_ptr<TracedWorklist> traced_worklist;    ///< null: there is no trace, or no worklist
+    std::unique_ptr<TracedMpps> traced_mpps;            ///< likewise
+    std::unique_ptr<AuditedWorklist> audited_worklist;  ///< null: not audited, or no worklist
+    std::unique_ptr<AuditedMpps> audited_mpps;          ///< likewise
   };
+  void audit(FrontChain& chain, mapping::Services& services) const;
   mapping::Services services_of(const Route& route, const std::string& name);
   mapping::MppsService& mpps_of(const Route& route, FrontChain& chain);
 
   const Backends backends_;
   const Shared shared_;
+  const AuditPlace audit_place_;  ///< where callers ask
   std::vector<OfferedService> offered_;
   std::vector<FrontChain> chains_;
   mapping::Services dimse_;

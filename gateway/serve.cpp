@@ -16,6 +16,7 @@
 #include "dimse/scp.h"
 #include "gateway/admin.h"
 #include "gateway/admission.h"
+#include "gateway/audit_trail.h"
 #include "gateway/log.h"
 #include "gateway/router.h"
 #include "gateway/service_manager.h"
@@ -85,6 +86,18 @@ AdminSources admin_sources(const Router& router, const std::string& ready, const
   return sources;
 }
 
+// What a front refuses, into the audit trail. audit: null = there is none.
+mapping::OnSecurityAlert alerts_for(AuditTrail* audit) {
+  if (audit == nullptr) return {};
+  return [audit](const mapping::SecurityAlert& alert) { audit->record(alert); };
+}
+
+void record_activity(AuditTrail* audit, bool start, const Config& config) {
+  if (audit == nullptr) return;
+  const std::string ae_title = config.dimse ? config.dimse->options.ae_title : std::string();
+  audit->record(AuditTrail::Activity{start, ae_title, std::chrono::system_clock::now()});
+}
+
 // A service that does not come back must not keep the process: what it does is cut short.
 void end_after_grace(const mapping::Log& log) {
   std::thread([log] {
@@ -110,7 +123,16 @@ int serve(const Config& config, std::optional<TraceOptions> trace_options) {
     }
     trace = std::move(started).value();
   }
-  const auto router = Router::make(config, log, trace.get());
+  std::unique_ptr<AuditTrail> audit;  // outlives all that records in it
+  if (config.audit) {
+    auto opened = AuditTrail::open(*config.audit, log);
+    if (!opened) {
+      log(LogLevel::error, fmt::format("cannot start: {}", opened.fault().what));
+      return 1;
+    }
+    audit = std::move(opened).value();
+  }
+  const auto router = Router::make(config, log, trace.get(), audit.get());
   if (!router) {
     log(LogLevel::error, fmt::format("cannot start: {}", router.fault().what));
     return 1;
@@ -130,21 +152,26 @@ int serve(const Config& config, std::optional<TraceOptions> trace_options) {
     }
     auto options = config.dimse->options;
     options.admits = std::move(admission).value();
+    options.on_alert = alerts_for(audit.get());
     scp = std::make_unique<dimse::Scp>(std::move(options), route, log);
     if (!start(*scp, "dimse", config.dimse->options.bind, ready, log)) return 1;
   }
   if (config.web) {
-    origin_server = std::make_unique<web::OriginServer>(config.web->options, route, log);
+    auto options = config.web->options;
+    options.on_alert = alerts_for(audit.get());
+    origin_server = std::make_unique<web::OriginServer>(std::move(options), route, log);
     if (!start(*origin_server, "web", config.web->options.bind, ready, log)) return 1;
   }
   std::unique_ptr<Admin> admin;
   if (config.admin) {
     auto sources = admin_sources(*router.value(), ready, scp.get(), origin_server.get());
+    sources.audit = audit.get();
     admin = std::make_unique<Admin>(*config.admin, std::move(sources), BackendWatchOptions(), log);
     if (!start(*admin, "admin", config.admin->bind, ready, log)) return 1;
   }
   fmt::print(stderr, "{}\n", ready);
   std::fflush(stderr);
+  record_activity(audit.get(), true, config);
   tell_service_manager("READY=1");
 
   int signal = 0;
@@ -162,6 +189,7 @@ int serve(const Config& config, std::optional<TraceOptions> trace_options) {
   if (scp) scp->stop(left());
   if (origin_server) origin_server->stop(left());
   if (admin) admin->stop(left());
+  record_activity(audit.get(), false, config);
   log(LogLevel::info, "stopped");
   return 0;
 }

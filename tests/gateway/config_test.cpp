@@ -154,17 +154,26 @@ TEST_CASE("each single fault is found where it stands") {
       {small + "[dimse]\n", "f.ini:7: [dimse] section stands twice, first in line 1"},
       {"[dimse]\nport = 1\nport = 2\n", "f.ini:3: [dimse] port: key stands twice, first in line 2"},
       {"port = 1\n[dimse]\n", "f.ini:1: port: stands in no section"},
-      {"[dimse]\n[audit]\n", "f.ini:2: [audit] not yet available"},
       {"[dimse]\n[admin]\nport = 70000\n",
        "f.ini:3: [admin] port: expected a whole number from 0 to 65535"},
       {"[dimse]\n[admin]\ntokens = x\n",
        "f.ini:3: [admin] tokens: unknown key, expected one of bind, port, users, "
        "host_names"},
+      {"[dimse]\n[audit]\nsyslog = tcp://host\n",
+       "f.ini:3: [audit] syslog: expected udp://HOST[:514] or tls://HOST[:6514]; empty = no audit "
+       "trail"},
+      {"[dimse]\n[audit]\nsyslog = tls://host\n",
+       "f.ini:2: [audit] tls_trusted: missing, expected the CAs that the collector's certificate "
+       "is of"},
+      {"[dimse]\n[audit]\nsyslog = udp://host\ntls_trusted = /etc/passwd\n",
+       "f.ini:3: [audit] syslog: expected tls://HOST where there are tls_ keys"},
+      {"[dimse]\n[audit]\nbuffer_megabytes = 0\n",
+       "f.ini:3: [audit] buffer_megabytes: expected a whole number from 1 to 1000000"},
+      {"[dimse]\n[audit one]\n", "f.ini:2: [audit one] expected no name, as in [audit]"},
       {"[dimse]\n[admin one]\n", "f.ini:2: [admin one] expected no name, as in [admin]"},
       {"[dimse]\n[surprise]\n",
-       "f.ini:2: [surprise] unknown section, expected gateway, queue, dimse, web, admin, backend "
-       "NAME "
-       "or modality NAME"},
+       "f.ini:2: [surprise] unknown section, expected gateway, queue, dimse, web, admin, audit, "
+       "backend NAME or modality NAME"},
       {"[dimse]\n[backend]\nkind = scp\nae_title = A\nhost = h\n",
        "f.ini:2: [backend] expected a name, as in [backend one]"},
       {"[dimse front]\n", "f.ini:1: [dimse front] expected no name, as in [dimse]"},

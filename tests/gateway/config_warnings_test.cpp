@@ -159,6 +159,15 @@ TEST_CASE("an admin port beyond the loopback") {
   CHECK(both[1].starts_with("f.ini:10: [admin] bind: this port speaks no TLS"));
 }
 
+TEST_CASE("audit messages to another machine by UDP") {
+  const std::string audit = on_loopback + "[audit]\nsyslog = ";
+  CHECK(only(warnings_of(audit + "udp://collector.example\n"),
+             "f.ini:19: [audit] syslog: udp, so messages that name patients go to "
+             "collector.example in plain text"));
+  CHECK(warnings_of(audit + "udp://127.0.0.1\n").empty());
+  CHECK(warnings_of(audit + "\n").empty());
+}
+
 TEST_CASE("plain text to another machine, on both wires") {
   CHECK(only(warnings_of(replaced(on_loopback, "host = localhost", "host = ris.example")),
              "f.ini:11: [backend ris] tls_trusted: missing, so patients' data goes to ris.example "

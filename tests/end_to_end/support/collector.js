@@ -1,0 +1,168 @@
+// Collectors of audit messages: syslog over UDP (RFC 5426) and over TLS with octet counting (RFC 5425). Each reads
+// RFC 5424 messages strictly and holds their XML against the schema of PS3.15, A.5, by xmllint.
+import { spawnSync } from 'node:child_process';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import tls from 'node:tls';
+import { until } from './house.js';
+
+const schema = new URL('audit_message.rng', import.meta.url).pathname;
+
+/// Why xml is not what the schema wants; undefined if it is.
+export function schemaFault(xml) {
+  const { status, stderr } = spawnSync('xmllint', ['--nonet', '--noout', '--relaxng', schema, '-'], { input: xml, encoding: 'utf8' });
+  return status === 0 ? undefined : stderr || `xmllint: ${status}`;
+}
+
+/// One SYSLOG-MSG: { priority, time, host, application, process, messageId, xml }.
+export function parseSyslog(bytes) {
+  const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  const match = text.match(/^<(\d{1,3})>1 (\S+) (\S{1,255}) (\S{1,48}) (\S{1,128}) (\S{1,32}) - \uFEFF(.*)$/s);
+  if (!match) throw new Error(`no RFC 5424 message: ${text.slice(0, 200)}`);
+  const [, priority, time, host, application, process, messageId, xml] = match;
+  return { priority: Number(priority), time, host, application, process, messageId, xml };
+}
+
+const unescape = (text) =>
+  text.replace(/&(lt|gt|quot|amp|#\d+);/g, (_, name) =>
+    ({ lt: '<', gt: '>', quot: '"', amp: '&' })[name] ?? String.fromCodePoint(Number(name.slice(1))));
+const attributesOf = (text) =>
+  Object.fromEntries([...text.matchAll(/([\w-]+)="([^"]*)"/g)].map(([, name, value]) => [name, unescape(value)]));
+/// [{ attributes, inner }] of the elements of this name.
+const elements = (xml, name) =>
+  [...xml.matchAll(new RegExp(`<${name}((?: [\\w-]+="[^"]*")*)(?:/>|>(.*?)</${name}>)`, 'gs'))]
+    .map(([, attributes, inner = '']) => ({ attributes: attributesOf(attributes), inner }));
+const codeOf = (inner, name) => elements(inner, name)[0]?.attributes['csd-code'];
+const fromBase64 = (text) => Buffer.from(text, 'base64');
+
+/// What a message says: { event, type, action, outcome, description, participants, source, objects }.
+export function summary({ xml }) {
+  const [event] = elements(xml, 'EventIdentification');
+  return {
+    event: codeOf(event.inner, 'EventID'),
+    type: codeOf(event.inner, 'EventTypeCode'),
+    action: event.attributes.EventActionCode,
+    outcome: event.attributes.EventOutcomeIndicator,
+    description: unescape(elements(event.inner, 'EventOutcomeDescription')[0]?.inner ?? ''),
+    participants: elements(xml, 'ActiveParticipant').map(({ attributes, inner }) => ({
+      id: attributes.UserID,
+      aeTitles: attributes.AlternativeUserID,
+      requestor: attributes.UserIsRequestor === 'true',
+      at: attributes.NetworkAccessPointID,
+      atType: attributes.NetworkAccessPointTypeCode,
+      role: codeOf(inner, 'RoleIDCode'),
+    })),
+    source: elements(xml, 'AuditSourceIdentification')[0].attributes,
+    objects: elements(xml, 'ParticipantObjectIdentification').map(({ attributes, inner }) => ({
+      id: attributes.ParticipantObjectID,
+      idType: codeOf(inner, 'ParticipantObjectIDTypeCode'),
+      name: unescape(elements(inner, 'ParticipantObjectName')[0]?.inner ?? ''),
+      query: elements(inner, 'ParticipantObjectQuery').map((query) => fromBase64(query.inner))[0],
+      details: Object.fromEntries(elements(inner, 'ParticipantObjectDetail')
+        .map((detail) => [detail.attributes.type, fromBase64(detail.attributes.value).toString('utf8')])),
+      mpps: elements(inner, 'MPPS')[0]?.attributes.UID,
+      accession: elements(inner, 'Accession')[0]?.attributes.Number,
+    })),
+  };
+}
+
+class Collector {
+  constructor(house, port) {
+    this.port = port;
+    this.received = []; // syslog messages, in order of arrival
+    this.faults = [];
+    house.defer(() => this.close());
+  }
+  take(bytes) {
+    try {
+      this.received.push(parseSyslog(bytes));
+    } catch (error) {
+      this.faults.push(String(error));
+    }
+  }
+  messages() {
+    return this.received.map(summary);
+  }
+  /// The messages that the filter takes, once there are so many.
+  async wait(count, filter = () => true, limit = 15000) {
+    const found = () => this.messages().filter(filter);
+    await until(limit, () => `${count} audit messages, got ${JSON.stringify(found())} ${this.faults}`, () => found().length >= count);
+    return found();
+  }
+}
+
+export class UdpCollector extends Collector {
+  static async start(house, port = 0) {
+    const collector = new UdpCollector(house, port);
+    await collector.open();
+    return collector;
+  }
+  get uri() {
+    return `udp://127.0.0.1:${this.port}`;
+  }
+  async open() {
+    this.socket = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
+    this.socket.on('message', (bytes) => this.take(bytes));
+    this.socket.bind(this.port, '127.0.0.1');
+    await once(this.socket, 'listening');
+    this.port = this.socket.address().port;
+  }
+  async close() {
+    const socket = this.socket;
+    this.socket = undefined;
+    if (socket) await new Promise((resolve) => socket.close(resolve));
+  }
+}
+
+/// certificates: as support/certificates.js gives them. requireClient: a certificate is asked of the client.
+export class TlsCollector extends Collector {
+  static async start(house, certificates, { port = 0, requireClient = true } = {}) {
+    const collector = new TlsCollector(house, port);
+    Object.assign(collector, { certificates, requireClient, connections: 0, refused: 0 });
+    await collector.open();
+    return collector;
+  }
+  get uri() {
+    return `tls://127.0.0.1:${this.port}`;
+  }
+  async open() {
+    this.sockets = new Set();
+    this.server = tls.createServer(
+      { ...this.certificates.options, requestCert: this.requireClient, rejectUnauthorized: this.requireClient },
+      (socket) => this.serve(socket));
+    this.server.on('tlsClientError', () => ++this.refused);
+    this.server.listen(this.port, '127.0.0.1');
+    await once(this.server, 'listening');
+    this.port = this.server.address().port;
+  }
+  serve(socket) {
+    ++this.connections;
+    this.sockets.add(socket);
+    socket.on('close', () => this.sockets.delete(socket));
+    socket.on('error', () => {});
+    let bytes = Buffer.alloc(0);
+    socket.on('data', (part) => {
+      bytes = Buffer.concat([bytes, part]);
+      for (;;) {
+        const blank = bytes.indexOf(0x20);
+        if (blank < 0) return;
+        const length = bytes.toString('latin1', 0, blank);
+        if (!/^[1-9]\d*$/.test(length)) {
+          this.faults.push(`no octet count: ${length}`);
+          return socket.destroy();
+        }
+        const end = blank + 1 + Number(length);
+        if (bytes.length < end) return;
+        this.take(bytes.subarray(blank + 1, end));
+        bytes = bytes.subarray(end);
+      }
+    });
+  }
+  async close() {
+    const server = this.server;
+    this.server = undefined;
+    if (!server) return;
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
