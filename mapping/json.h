@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -31,5 +32,17 @@ Result<std::size_t> read_json_array(std::string_view text,
 /// ISO_IR 192 where a value is not ASCII (rule D17).
 /// Fault: a floating point value that JSON cannot hold (rule D10); out is then as it was.
 Result<bool> write_json(DataSetView data_set, std::string& out);
+
+/// Writes many data sets, each as write_json does, to where their text is to stay. One thread at a
+/// time.
+class JsonWriter {
+ public:
+  /// Returns how many characters it put at the beginning of place, of which all may be written to;
+  /// 0: there was too little room, and the text was appended to instead. Fault: as write_json.
+  Result<std::size_t> write(DataSetView data_set, std::span<char> place, std::string& instead);
+
+ private:
+  bool non_ascii_ = false;  ///< a value of the last one was not ASCII: likely so in the next, too
+};
 
 }  // namespace mapping

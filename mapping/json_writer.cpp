@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <iterator>
+#include <span>
 
 #include "mapping/base64.h"
 #include "mapping/character_set.h"
@@ -67,18 +68,22 @@ Characters load(const char* from) {
   std::memcpy(&characters, from, step);
   return characters;
 }
-// Zeros from this place on.
-Characters first(Characters characters, std::size_t count) {
-  static constexpr std::array<unsigned char, 2 * step> mask = [] {
-    std::array<unsigned char, 2 * step> ones_and_zeros{};
-    for (std::size_t i = 0; i < step; ++i) ones_and_zeros[i] = 0xFF;
-    return ones_and_zeros;
+// Ones in so many of the first, zeros in the others.
+Characters first(std::size_t count) {
+  static constexpr std::array<unsigned char, 2 * step> ones_and_zeros = [] {
+    std::array<unsigned char, 2 * step> bytes{};
+    for (std::size_t i = 0; i < step; ++i) bytes[i] = 0xFF;
+    return bytes;
   }();
-  return characters & load(reinterpret_cast<const char*>(mask.data() + step - count));
+  return load(reinterpret_cast<const char*>(ones_and_zeros.data() + step - count));
 }
-// How many there are before the first that a JSON string cannot hold as it is.
+// Ones for what a JSON string cannot hold as it is.
+Characters is_escaped(Characters characters) {
+  return (characters < 0x20) | (characters == '"') | (characters == '\\');
+}
+// How many there are before the first of these.
 std::size_t count_plain(Characters characters) {
-  const auto escaped = (characters < 0x20) | (characters == '"') | (characters == '\\');
+  const Characters escaped = is_escaped(characters);
   std::array<std::uint64_t, 2> halves;
   std::memcpy(halves.data(), &escaped, sizeof halves);
   const auto low = static_cast<std::size_t>(std::countr_zero(halves[0])) / 8;
@@ -86,11 +91,12 @@ std::size_t count_plain(Characters characters) {
   return low + (high & (0 - low / 8));  // no branch: lengths of values are hard to guess
 }
 
-bool is_any_non_ascii(Characters characters) {
+bool is_any(Characters characters) {
   std::array<std::uint64_t, 2> halves;
   std::memcpy(halves.data(), &characters, sizeof halves);
-  return ((halves[0] | halves[1]) & 0x8080808080808080u) != 0;
+  return (halves[0] | halves[1]) != 0;
 }
+bool is_any_non_ascii(Characters characters) { return is_any(characters & 0x80); }
 
 // Put something where there is room for it, and say where it ends.
 char* put(char* at, char c) {
@@ -130,33 +136,67 @@ char* put_escaped(char* at, char c) {
   }
 }
 
-// Gathers the text in a buffer. Where the next character goes is handed from function to function
+// Puts the text where it is to stay as long as there is room for it, and otherwise, piece by piece,
+// through a buffer into a string. Where the next character goes is handed from function to function
 // instead of kept: a member would be stored and loaded again with each character.
 class Writer {
  public:
-  explicit Writer(std::string& out) : out_(out) {}
+  explicit Writer(std::string& out, std::span<char> place = {}) : out_(out), place_(place) {
+    if (place.size() > character_set_member.size() + room) put_into(place);
+  }
 
-  std::optional<Fault> write(DataSetView data_set) {
+  /// Returns how many characters stand in the place; 0: all of them were appended to out.
+  /// non_ascii: whether a value is likely not to be ASCII; replaced by whether one is.
+  Result<std::size_t> write(DataSetView data_set, bool& non_ascii) {
     const std::size_t start = out_.size();
     readable_ = data_set.bytes().data() + data_set.bytes().size();
-    flush(write_object(buffer_.data(), data_set));
-    // First: nothing below it stands in a data set. rule D17
-    if (!fault_ && is_any_non_ascii(text_)) out_.insert(start + 1, character_set_member);
-    return std::move(fault_);
+    if (is_in_place() && non_ascii) begin_ += character_set_member.size();
+    const char* const end = write_object(begin_, data_set);
+    if (fault_) {
+      out_.resize(start);
+      return *std::move(fault_);
+    }
+    non_ascii = is_any_non_ascii(text_);
+    if (is_in_place()) {
+      if (const std::size_t size = settle(end, non_ascii)) return size;
+    }
+    flush(end);
+    if (non_ascii) out_.insert(start + 1, character_set_member);
+    return std::size_t{0};
   }
 
  private:
-  char* flush(const char* at) {
-    out_.append(buffer_.data(), static_cast<std::size_t>(at - buffer_.data()));
-    return buffer_.data();
+  void put_into(std::span<char> area) {
+    begin_ = area.data();
+    last_place_ = area.data() + area.size() - room;
   }
+  bool is_in_place() const { return begin_ != buffer_.data(); }
+  /// Moves the text to the beginning of the place, or behind Specific Character Set, which comes
+  /// first as nothing below it stands in a data set (rule D17). Returns its size; 0: no room.
+  std::size_t settle(const char* end, bool non_ascii) {
+    const auto size = static_cast<std::size_t>(end - begin_);
+    const std::size_t before = non_ascii ? character_set_member.size() : 0;
+    if (place_.size() < before + size) return 0;
+    char* const object = place_.data() + before;
+    if (object != begin_) std::memmove(object, begin_, size);
+    if (non_ascii) put(put(place_.data(), '{'), character_set_member);  // the last one over its "{"
+    return before + size;
+  }
+  char* flush(const char* at) {
+    out_.append(begin_, static_cast<std::size_t>(at - begin_));
+    put_into(buffer_);
+    return begin_;
+  }
+  /// More than a frame, a name's braces and a plain text in quotes.
+  static constexpr std::size_t room = 160;
+  static constexpr std::size_t max_plain = 64;
   /// A place with room for whatever one of the functions below puts until it asks again.
   char* need_room(char* at) { return at > last_place_ ? flush(at) : at; }
 
   char* write_object(char* at, DataSetView data_set) {
     char before = '{';
     for (const Element& element : data_set) {
-      at = write_attribute(need_room(at), before, element);
+      at = write_attribute(need_room(at), before, element.tag, element.vr, element.value);
       before = ',';
     }
     at = need_room(at);
@@ -164,7 +204,7 @@ class Writer {
     return put(at, '}');
   }
 
-  char* write_attribute(char* at, char before, const Element& element) {
+  char* write_attribute(char* at, char before, Tag tag, Vr vr, std::string_view value) {
     // Put as a whole, and over it what is of this attribute.
     constexpr std::string_view frame = R"(,"00000000":{"vr":"  ","Value":[)";
     constexpr std::size_t tag_at = 2;
@@ -172,53 +212,75 @@ class Writer {
     static_assert(frame.size() == 32);
     put(at, frame);
     put(at, before);
-    put(at + tag_at, element.tag);
-    const auto vr = static_cast<std::uint16_t>(element.vr);
+    put(at + tag_at, tag);
     std::memcpy(at + vr_at, &vr, sizeof vr);
     char* const after_vr = at + vr_at + sizeof vr;
     at += frame.size();
-    if (element.empty()) return put(after_vr, "\"}");
-    switch (facts(element.vr).kind) {
+    if (value.empty()) return put(after_vr, "\"}");
+    const VrFacts& vr_facts = facts(vr);
+    switch (vr_facts.kind) {
       case VrKind::text:
-        if (element.vr == Vr::PN && trim_name(element.text()).empty()) return put(after_vr, "\"}");
-        at = write_text_values(at, element);
+        if (value.back() == vr_facts.padding) value.remove_suffix(1);
+        if (vr == Vr::PN && trim_name(value).empty()) return put(after_vr, "\"}");
+        at = write_text_values(at, vr, value, vr_facts.many_values);
         break;
       case VrKind::number:
-        at = write_numbers(at, element);
+        at = write_numbers(at, tag, vr, value);
         break;
       case VrKind::sequence:
-        at = write_items(at, element);
+        at = write_items(at, ItemRange(value));
         break;
       case VrKind::bytes:
         at = flush(put(after_vr, R"(","InlineBinary":")"));
-        append_base64(element.value, out_);
+        append_base64(value, out_);
         return put(at, "\"}");
     }
     return put(at, "]}");
   }
 
-  char* write_items(char* at, const Element& sequence) {
-    for (const DataSetView item : sequence.items()) at = put(write_object(at, item), ',');
+  char* write_items(char* at, ItemRange items) {
+    for (const DataSetView item : items) at = put(write_object(at, item), ',');
     return at - 1;
   }
 
-  char* write_text_values(char* at, const Element& element) {
-    const VrFacts& vr_facts = facts(element.vr);
-    const bool many = vr_facts.many_values;
-    const char* from = element.value.data();
-    const char* end = from + element.value.size();
-    if (end[-1] == vr_facts.padding) --end;
-    const bool whole = element.vr == Vr::PN || element.vr == Vr::IS || element.vr == Vr::DS;
+  char* write_text_values(char* at, Vr vr, std::string_view values, bool many) {
+    switch (vr) {
+      case Vr::PN:
+        if (char* const end = put_plain_name(at, values)) return end;
+        return write_values(at, values, [this](char* to, std::string_view value) {
+          return write_person_name(to, value);
+        });
+      case Vr::IS:
+      case Vr::DS:
+        return write_values(at, values, [this, vr](char* to, std::string_view value) {
+          return write_decimal(to, value, vr == Vr::DS);
+        });
+      default:
+        if (char* const end = put_plain<Plain::text>(at, values)) return end;
+        return write_texts(at, values, many);
+    }
+  }
+
+  /// write: one that is not empty.
+  template <class Write>
+  char* write_values(char* at, std::string_view values, const Write& write) {
+    while (true) {
+      const std::size_t end = std::min(values.find('\\'), values.size());
+      at = need_room(at);
+      at = end == 0 ? put(at, "null") : write(at, values.substr(0, end));
+      if (end == values.size()) return at;
+      at = put(at, ',');
+      values.remove_prefix(end + 1);
+    }
+  }
+
+  char* write_texts(char* at, std::string_view values, bool many) {
+    const char* from = values.data();
+    const char* const end = from + values.size();
     for (;; ++from) {
       at = need_room(at);
       if (from == end || (many && *from == '\\')) {
         at = put(at, "null");
-      } else if (whole) {
-        const std::string_view rest(from, end);
-        const std::string_view value = rest.substr(0, rest.find('\\'));
-        at = element.vr == Vr::PN ? write_person_name(at, value)
-                                  : write_decimal(at, value, element.vr == Vr::DS);
-        from += value.size();
       } else {
         const Written written = write_text(put(at, '"'), from, end, many);
         at = put(written.at, '"');
@@ -227,6 +289,40 @@ class Writer {
       if (from == end) return at;
       at = put(at, ',');
     }
+  }
+
+  enum class Plain : std::uint8_t { text, name };
+  /// Puts text in quotes; null if it is none of the usual kind: one value, short, to be written as
+  /// it is, and no name of several component groups. Where it ends does not depend on what it
+  /// holds, so the processor need not wait for one value to begin with the next.
+  template <Plain plain>
+  char* put_plain(char* at, std::string_view text) {
+    const char* from = text.data();
+    std::size_t left = text.size();
+    if (left - 1 >= max_plain || readable_ - from < static_cast<std::ptrdiff_t>(left + step)) {
+      return nullptr;
+    }
+    char* to = put(at, '"');
+    char* const end = to + left;
+    Characters all{};
+    Characters special{};
+    for (bool more = true; more; from += step, to += step, left -= step) {
+      more = left > step;
+      const Characters mask = first(more ? step : left);
+      const Characters characters = load(from) & mask;
+      std::memcpy(to, &characters, step);
+      all |= characters;
+      special |= is_escaped(characters) & mask;
+      if constexpr (plain == Plain::name) special |= characters == '=';
+    }
+    if (is_any(special)) return nullptr;
+    text_ |= all;
+    return put(end, '"');
+  }
+  char* put_plain_name(char* at, std::string_view name) {
+    constexpr std::string_view group = R"({"Alphabetic":)";
+    char* const end = put_plain<Plain::name>(put(at, group), trim_name(name));
+    return end == nullptr ? nullptr : put(end, '}');
   }
 
   char* write_decimal(char* at, std::string_view value, bool fraction_allowed) {
@@ -275,7 +371,7 @@ class Writer {
       } else {
         std::memcpy(&characters, from, left);
       }
-      if (left < step) characters = first(characters, left);
+      if (left < step) characters &= first(left);
       text_ |= characters;
       std::memcpy(at, &characters, step);
       const std::size_t plain = count_plain(characters);
@@ -288,18 +384,18 @@ class Writer {
     return {at, from};
   }
 
-  char* write_numbers(char* at, const Element& element) {
-    const std::size_t width = number_width(element.vr);
-    for (std::size_t i = 0; i + width <= element.value.size(); i += width) {
+  char* write_numbers(char* at, Tag tag, Vr vr, std::string_view value) {
+    const std::size_t width = number_width(vr);
+    for (std::size_t i = 0; i + width <= value.size(); i += width) {
       at = need_room(at);
       if (i != 0) at = put(at, ',');
-      const char* const number = element.value.data() + i;
-      const bool quoted = element.vr == Vr::AT || !exact_as_double(element.vr, number);
+      const char* const number = value.data() + i;
+      const bool quoted = vr == Vr::AT || !exact_as_double(vr, number);
       if (quoted) at = put(at, '"');
-      if (char* const end = write_number_text(element.vr, number, at)) {
+      if (char* const end = write_number_text(vr, number, at)) {
         at = end;
       } else {
-        refuse(element.tag);
+        refuse(tag);
       }
       if (quoted) at = put(at, '"');
     }
@@ -314,8 +410,10 @@ class Writer {
   }
 
   std::string& out_;
+  const std::span<char> place_;
   std::array<char, 4096> buffer_;  ///< what goes to out_ next
-  const char* const last_place_ = buffer_.data() + buffer_.size() - 128;
+  char* begin_ = buffer_.data();   ///< of the text, or of what of it is in buffer_
+  const char* last_place_ = buffer_.data() + buffer_.size() - room;
   const char* readable_ = nullptr;  ///< the end of what may be read
   Characters text_{};               ///< the bits of all of it
   std::optional<Fault> fault_;
@@ -324,12 +422,15 @@ class Writer {
 }  // namespace
 
 Result<bool> write_json(DataSetView data_set, std::string& out) {
-  const std::size_t before = out.size();
-  if (auto fault = Writer(out).write(data_set)) {
-    out.resize(before);
-    return *fault;
-  }
+  bool non_ascii = false;
+  const auto written = Writer(out).write(data_set, non_ascii);
+  if (!written) return written.fault();
   return true;
+}
+
+Result<std::size_t> JsonWriter::write(DataSetView data_set, std::span<char> place,
+                                      std::string& instead) {
+  return Writer(instead, place).write(data_set, non_ascii_);
 }
 
 }  // namespace mapping

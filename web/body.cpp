@@ -14,40 +14,47 @@
 namespace web {
 namespace {
 
-// A slab for a few results would be waste.
-constexpr std::size_t max_text = 256u << 10;
-
-/// Memory for the beginnings of bodies, kept from one to the next: malloc would give it back to the
-/// kernel, and getting it again, page by page, costs more than what is written into it.
-class Texts {
+/// Small slabs, kept from one body to the next: malloc would give them back to the kernel, and
+/// getting them again, page by page, costs more than what is written into them.
+class KeptSmallSlabs {
  public:
-  Texts() { texts_.reserve(most); }
-  std::string take() {
-    std::string text;
+  KeptSmallSlabs() { slabs_.reserve(most); }
+  ~KeptSmallSlabs() {
+    for (char* data : slabs_) delete[] data;
+  }
+  KeptSmallSlabs(const KeptSmallSlabs&) = delete;
+  KeptSmallSlabs& operator=(const KeptSmallSlabs&) = delete;
+
+  char* take() {
     {
       const std::lock_guard lock(mutex_);
-      if (!texts_.empty()) {
-        text = std::move(texts_.back());
-        texts_.pop_back();
+      if (!slabs_.empty()) {
+        char* const data = slabs_.back();
+        slabs_.pop_back();
+        return data;
       }
     }
-    text.reserve(max_text);
-    return text;
+    return new char[Slab::small_capacity];
   }
-  void give(std::string&& text) noexcept {
-    text.clear();
-    const std::lock_guard lock(mutex_);
-    if (texts_.size() < most) texts_.push_back(std::move(text));
+  void give(char* data) noexcept {
+    {
+      const std::lock_guard lock(mutex_);
+      if (slabs_.size() < most) {
+        slabs_.push_back(data);
+        return;
+      }
+    }
+    delete[] data;
   }
 
  private:
   static constexpr std::size_t most = 16;  // 4 MiB
   std::mutex mutex_;
-  std::vector<std::string> texts_;  // guarded by mutex_
+  std::vector<char*> slabs_;  // guarded by mutex_
 };
 
-Texts& texts() {
-  static Texts instance;
+KeptSmallSlabs& kept_small_slabs() {
+  static KeptSmallSlabs instance;
   return instance;
 }
 
@@ -87,14 +94,18 @@ class KeptSlabs {
   KeptSlabs(const KeptSlabs&) = delete;
   KeptSlabs& operator=(const KeptSlabs&) = delete;
 
-  /// The one given last: the likeliest to be in the processor's cache. Null: there is none.
+  /// The one given last: the likeliest to be in the processor's cache.
   char* take() {
-    const std::lock_guard lock(mutex_);
-    if (slabs_.empty()) return nullptr;
-    char* const data = slabs_.back();
-    slabs_.pop_back();
-    unneeded_ = std::min(unneeded_, slabs_.size());
-    return data;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!slabs_.empty()) {
+        char* const data = slabs_.back();
+        slabs_.pop_back();
+        unneeded_ = std::min(unneeded_, slabs_.size());
+        return data;
+      }
+    }
+    return map_slab();
   }
   void give(char* data) noexcept {
     const std::lock_guard lock(mutex_);
@@ -160,41 +171,58 @@ KeptSlabs& kept_slabs() {
 
 std::size_t Slab::kept() { return kept_slabs().size(); }
 
-Slab::Slab() : data_(kept_slabs().take()) {
-  if (data_ == nullptr) data_ = map_slab();
-}
+Slab::Slab(Size size)
+    : data_(size == Size::large ? kept_slabs().take() : kept_small_slabs().take()),
+      capacity_(size == Size::large ? capacity : small_capacity) {}
 
 Slab::~Slab() {
-  if (data_ != nullptr) kept_slabs().give(data_);
-}
-
-std::size_t Slab::append(std::string_view text) {
-  const std::size_t count = std::min(text.size(), capacity - size_);
-  std::memcpy(data_ + size_, text.data(), count);
-  size_ += count;
-  return count;
+  if (data_ == nullptr) return;
+  if (capacity_ == capacity) {
+    kept_slabs().give(data_);
+  } else {
+    kept_small_slabs().give(data_);
+  }
 }
 
 void Body::append(std::string_view text) {
-  size_ += text.size();
-  if (slabs_.empty() && text_.size() + text.size() <= max_text) {
-    if (text_.capacity() < max_text) {
-      std::string room = texts().take();
-      room += text_;
-      text_ = std::move(room);
-    }
-    text_ += text;
-    return;
-  }
   while (!text.empty()) {
-    if (slabs_.empty() || slabs_.back().text().size() == Slab::capacity) slabs_.emplace_back();
-    text.remove_prefix(slabs_.back().append(text));
+    const std::span<char> to = room();
+    const std::size_t count = std::min(text.size(), to.size());
+    std::memcpy(to.data(), text.data(), count);
+    commit(count);
+    text.remove_prefix(count);
   }
 }
 
-void Body::give_back() noexcept {
-  if (text_.capacity() == max_text) texts().give(std::move(text_));
+std::span<char> Body::room() {
+  if (slabs_.empty()) {
+    slabs_.emplace_back(Slab::Size::small);
+  } else if (slabs_.back().room().empty()) {
+    slabs_.emplace_back(Slab::Size::large);
+  }
+  return slabs_.back().room();
+}
+
+void Body::commit(std::size_t count) {
+  slabs_.back().commit(count);
+  size_ += count;
+}
+
+std::string_view Body::piece(std::size_t index) const {
+  const std::string_view text = index == 0 ? std::string_view(text_) : slabs_[index - 1].text();
+  return index == (text_.empty() ? 1 : 0) ? text.substr(consumed_) : text;
+}
+
+void Body::consume(std::size_t count) {
+  size_ -= count;
+  consumed_ += count;
+  if (consumed_ < text_.size()) return;
+  consumed_ -= text_.size();
   text_ = std::string();
+  while (!slabs_.empty() && consumed_ >= slabs_.front().text().size()) {
+    consumed_ -= slabs_.front().text().size();
+    slabs_.erase(slabs_.begin());
+  }
 }
 
 }  // namespace web

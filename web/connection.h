@@ -68,8 +68,8 @@ struct Connection {
   void wait_for_request();
 
   const ConnectionFrontOptions& options_;
-  RawResponse out_;       ///< while writing
-  std::size_t sent_ = 0;  ///< bytes of out_
+  RawResponse out_;       ///< while writing: its head, and what of its body is not sent
+  std::size_t sent_ = 0;  ///< bytes of the head
 };
 using ConnectionPointer = std::shared_ptr<Connection>;
 

@@ -11,18 +11,23 @@
 namespace web {
 namespace {
 
-/// The pieces of an answer behind its first bytes, as many as there is room for. Returns how many.
-std::size_t unsent(std::string_view head, const Body& body, std::size_t skip,
+/// The pieces of an answer behind so many bytes of its head, as many as there is room for. Returns
+/// how many.
+std::size_t unsent(std::string_view head, std::size_t sent, const Body& body,
                    std::span<std::string_view> parts) {
   std::size_t count = 0;
   const auto add = [&](std::string_view text) {
-    const std::size_t skipped = std::min(skip, text.size());
-    skip -= skipped;
-    if (skipped < text.size()) parts[count++] = text.substr(skipped);
+    if (!text.empty()) parts[count++] = text;
   };
-  add(head);
+  add(head.substr(sent));
   for (std::size_t i = 0; i < body.pieces() && count < parts.size(); ++i) add(body.piece(i));
   return count;
+}
+
+void count_on(std::string_view head, std::size_t& sent, Body& body, std::size_t more) {
+  const std::size_t of_head = std::min(more, head.size() - sent);
+  sent += of_head;
+  body.consume(more - of_head);
 }
 
 }  // namespace
@@ -46,15 +51,14 @@ ConnectionWire::Received ConnectionWire::receive(std::span<char> buffer, std::st
   return got.empty() ? Received::nothing : Received::bytes;
 }
 
-ConnectionWire::Sent ConnectionWire::send(std::string_view head, const Body& body,
-                                          std::size_t& sent) {
+ConnectionWire::Sent ConnectionWire::send(std::string_view head, Body& body, std::size_t& sent) {
   return tls_ ? send_encrypted(head, body, sent) : send_plain(head, body, sent);
 }
 
-ConnectionWire::Sent ConnectionWire::send_plain(std::string_view head, const Body& body,
+ConnectionWire::Sent ConnectionWire::send_plain(std::string_view head, Body& body,
                                                 std::size_t& sent) {
   std::array<std::string_view, 64> parts;
-  while (const std::size_t count = unsent(head, body, sent, parts)) {
+  while (const std::size_t count = unsent(head, sent, body, parts)) {
     std::array<iovec, parts.size()> vectors{};
     for (std::size_t i = 0; i < count; ++i) {
       vectors[i] = {const_cast<char*>(parts[i].data()), parts[i].size()};
@@ -64,7 +68,7 @@ ConnectionWire::Sent ConnectionWire::send_plain(std::string_view head, const Bod
     message.msg_iovlen = count;
     const ssize_t taken = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
     if (taken >= 0) {
-      sent += static_cast<std::size_t>(taken);
+      count_on(head, sent, body, static_cast<std::size_t>(taken));
     } else if (errno == EAGAIN) {
       return Sent::part;
     } else if (errno != EINTR) {
@@ -74,17 +78,17 @@ ConnectionWire::Sent ConnectionWire::send_plain(std::string_view head, const Bod
   return Sent::all;
 }
 
-ConnectionWire::Sent ConnectionWire::send_encrypted(std::string_view head, const Body& body,
+ConnectionWire::Sent ConnectionWire::send_encrypted(std::string_view head, Body& body,
                                                     std::size_t& sent) {
   constexpr std::size_t batch = 64u << 10;  // of records that leave together
   while (true) {
     std::array<std::string_view, 1> next;
     bool more = false;
-    while (encrypted_.size() < batch && (more = unsent(head, body, sent, next) > 0)) {
+    while (encrypted_.size() < batch && (more = unsent(head, sent, body, next) > 0)) {
       const std::string_view text = next[0].substr(0, batch);
       if (!tls_->send(text)) return Sent::broken;
       encrypted_ += tls_->take_output();
-      sent += text.size();
+      count_on(head, sent, body, text.size());
     }
     if (encrypted_.empty() && !more) return Sent::all;
     const Sent flushed = flush();
@@ -111,7 +115,8 @@ ConnectionWire::Sent ConnectionWire::flush() {
 
 bool ConnectionWire::send_now(std::string_view bytes) {
   std::size_t sent = 0;
-  return send(bytes, Body(), sent) == Sent::all;
+  Body nothing;
+  return send(bytes, nothing, sent) == Sent::all;
 }
 
 void ConnectionWire::end() {

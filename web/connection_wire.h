@@ -30,8 +30,9 @@ class ConnectionWire {
   Received receive(std::span<char> buffer, std::string_view& got);
 
   enum class Sent { all, part, broken };
-  /// Goes on with head and body at the byte that sent says, and counts it on.
-  Sent send(std::string_view head, const Body& body, std::size_t& sent);
+  /// Goes on with head at the byte that sent says, and counts it on; then with body, which it
+  /// consumes.
+  Sent send(std::string_view head, Body& body, std::size_t& sent);
   /// A few bytes into an empty buffer: they go or the connection is dead.
   bool send_now(std::string_view bytes);
   /// Nothing follows; the peer may still send.
@@ -43,8 +44,8 @@ class ConnectionWire {
   std::string tls_fault() const { return tls_ ? tls_->fault() : std::string(); }
 
  private:
-  Sent send_plain(std::string_view head, const Body& body, std::size_t& sent);
-  Sent send_encrypted(std::string_view head, const Body& body, std::size_t& sent);
+  Sent send_plain(std::string_view head, Body& body, std::size_t& sent);
+  Sent send_encrypted(std::string_view head, Body& body, std::size_t& sent);
   Sent flush();
 
   const Descriptor socket_;

@@ -18,10 +18,12 @@ Body compress(Body&& body) {
     compressed.append(ready);
     ready.clear();
   };
-  body.drain([&](std::string_view piece) {
+  while (body.size() > 0) {
+    const std::string_view piece = body.front();
     deflater.add(piece, ready);
     take_ready();
-  });
+    body.consume(piece.size());
+  }
   deflater.finish(ready);
   take_ready();
   return compressed;

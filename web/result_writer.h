@@ -6,6 +6,7 @@
 #include <string>
 
 #include "mapping/data_set.h"
+#include "mapping/json.h"
 #include "mapping/result.h"
 #include "web/body.h"
 #include "web/media_type.h"
@@ -18,7 +19,7 @@ class ResultWriter {
 
   /// Fault: a value that the model cannot hold; nothing was added then.
   mapping::Result<bool> add(mapping::DataSetView result);
-  std::size_t size() const { return body_.size() + piece_.size(); }  ///< bytes so far
+  std::size_t size() const { return body_.size(); }  ///< bytes so far
 
   struct Written {
     std::string content_type;
@@ -29,15 +30,14 @@ class ResultWriter {
 
  private:
   mapping::Result<bool> add_part(mapping::DataSetView result);
-  void next_piece();
-  Body take_body();
 
   const ResultForm form_;
   const std::string boundary_;
-  std::string piece_;
+  mapping::JsonWriter json_;
   Body body_;
-  std::string scratch_;  ///< the document of one part
-  std::string only_;     ///< the document of the first part
+  std::string scratch_;  ///< the document of one part, or a result that a slab has no room for
+  std::string part_;
+  std::string only_;  ///< the document of the first part
   std::size_t results_ = 0;
 };
 

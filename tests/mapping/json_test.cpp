@@ -1,7 +1,9 @@
 // DICOM JSON, both ways.
 #include "mapping/json.h"
 
+#include <array>
 #include <catch2/catch.hpp>
+#include <memory>
 
 #include "mapping/tags.h"
 #include "tests/mapping/json_text.h"
@@ -148,4 +150,97 @@ TEST_CASE("control characters and quotes are escaped") {
   builder.add(Tag(0x0010, 0x4000), Vr::LT, "a\"b\\c\n\x01");
   CHECK(written(builder.build().value()) ==
         R"({"00104000":{"vr":"LT","Value":["a\"b\\c\n\u0001"]}})");
+}
+
+TEST_CASE("a character that is to be escaped is seen wherever it stands in a text") {
+  for (std::size_t length = 1; length <= 80; ++length) {
+    for (std::size_t at = 0; at < length; ++at) {
+      std::string text(length, 'x');
+      text[at] = '"';
+      std::string two_values(length, 'x');
+      two_values[at] = '\\';
+      std::string json(length, 'x');
+      json.replace(at, 1, R"(\")");
+      DataSetBuilder builder;
+      builder.add(Tag(0x0010, 0x1090), Vr::LO, two_values);
+      builder.add(Tag(0x0010, 0x4000), Vr::LT, text);
+      const auto value = [](std::string_view part) {
+        return part.empty() ? std::string("null") : '"' + std::string(part) + '"';
+      };
+      INFO(at << " of " << length);
+      REQUIRE(written(builder.build().value()) ==
+              R"({"00101090":{"vr":"LO","Value":[)" + value(std::string(at, 'x')) + "," +
+                  value(std::string(length - at - 1, 'x')) +
+                  R"(]},"00104000":{"vr":"LT","Value":[")" + json + R"("]}})");
+    }
+  }
+}
+
+TEST_CASE("a name's component groups stand apart wherever the delimiter stands") {
+  for (std::size_t length = 3; length <= 80; ++length) {
+    for (std::size_t at = 1; at + 1 < length; ++at) {
+      std::string name(length, 'x');
+      name[at] = '=';
+      DataSetBuilder builder;
+      builder.add(tags::PatientName, Vr::PN, name);
+      INFO(at << " of " << length);
+      REQUIRE(written(builder.build().value()) ==
+              R"({"00100010":{"vr":"PN","Value":[{"Alphabetic":")" + std::string(at, 'x') +
+                  R"(","Ideographic":")" + std::string(length - at - 1, 'x') + R"("}]}})");
+    }
+  }
+}
+
+TEST_CASE("a text goes to where it is to stay, or where it does not fit as a whole to a string") {
+  JsonWriter writer;
+  std::size_t in_place = 0;
+  std::size_t instead_of = 0;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    support::RandomOptions options;
+    if (seed % 5 < 3) options.characters = {"ü", "王", "\"", " "};  // and now and then ASCII only
+    const DataSet data_set = support::RandomDataSet(seed, options).make();
+    const std::string expected = written(data_set);
+    // Around the size of the text and of what the writer keeps free behind it.
+    const std::size_t step = 1 + seed % 37;
+    const std::size_t least = expected.size() > 300 ? expected.size() - 300 : 0;
+    for (std::size_t room = seed % 3 == 0 ? 0 : least; room < expected.size() + 400; room += step) {
+      const auto place = std::make_unique<char[]>(room + 1);  // the sanitizer sees what is beyond
+      place[room] = '!';
+      std::string instead = "before";
+      const auto result = writer.write(data_set, {place.get(), room}, instead);
+      REQUIRE(result);
+      INFO("seed " << seed << ", room for " << room << " of " << expected.size());
+      REQUIRE(place[room] == '!');
+      if (result.value() > 0) {
+        ++in_place;
+        REQUIRE(std::string_view(place.get(), result.value()) == expected);
+        REQUIRE(instead == "before");
+      } else {
+        ++instead_of;
+        REQUIRE(instead == "before" + expected);
+      }
+    }
+  }
+  CHECK(in_place > 500);
+  CHECK(instead_of > 500);
+}
+
+TEST_CASE(
+    "a fault leaves nothing behind of a text that goes elsewhere, and the next one is whole") {
+  DataSetBuilder builder;
+  builder.add(tags::PatientName, Vr::PN, "Müller");
+  builder.add(Tag(0x0018, 0x9313), Vr::FD, std::string("\0\0\0\0\0\0\xF8\x7F", 8));
+  const DataSet faulty = builder.build().value();
+  builder.add(tags::PatientID, Vr::LO, "1");
+  const DataSet good = builder.build().value();
+  JsonWriter writer;
+  std::array<char, 1000> place{};
+  std::string instead = "before";
+  for (const std::size_t room : {std::size_t{10}, place.size()}) {
+    CHECK_FALSE(writer.write(faulty, {place.data(), room}, instead));
+    CHECK(instead == "before");
+  }
+  const auto result = writer.write(good, place, instead);
+  REQUIRE(result);
+  CHECK(std::string_view(place.data(), result.value()) == written(good));
 }

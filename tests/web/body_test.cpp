@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <span>
 #include <thread>
 
 namespace {
@@ -18,7 +19,8 @@ std::string text_of(const web::Body& body) {
 
 TEST_CASE("a body holds what was appended, whatever its length, and no more of an earlier one") {
   const std::string piece = "0123456789abcdef0123456789ABCDEF-";
-  // Some for one text, some that end in a first and in a second slab, and short ones after them.
+  // Some for a small slab, some that end in a first and in a second large one, and short ones
+  // again.
   for (const std::size_t count : {1u, 8000u, 20'000u, 150'000u, 3u, 8000u}) {
     web::Body body;
     std::string expected;
@@ -30,10 +32,15 @@ TEST_CASE("a body holds what was appended, whatever its length, and no more of a
     CHECK(text_of(body) == expected);
     web::Body moved(std::move(body));
     CHECK(text_of(moved) == expected);
-    std::string drained;
-    moved.drain([&](std::string_view text) { drained += text; });
-    CHECK(drained == expected);
-    CHECK(moved.size() == 0);
+    std::string consumed;
+    for (std::size_t some = 1; moved.size() > 0; some = some * 3 + 1) {
+      REQUIRE(text_of(moved) == expected.substr(consumed.size()));
+      const std::string_view next = moved.front().substr(0, some);
+      REQUIRE_FALSE(next.empty());
+      consumed += next;
+      moved.consume(next.size());
+    }
+    CHECK(consumed == expected);
     CHECK(text_of(moved).empty());
   }
 }
@@ -51,6 +58,25 @@ TEST_CASE("two bodies at the same time share nothing") {
   web::Body begun(std::string("beg"));
   begun.append("un");
   CHECK(text_of(begun) == "begun");
+  begun.consume(2);
+  CHECK(text_of(begun) == "gun");
+  begun.consume(2);
+  CHECK(text_of(begun) == "n");
+  CHECK(begun.front() == "n");
+}
+
+TEST_CASE("what is put into the room of a body is part of it once it is committed") {
+  web::Body body;
+  std::string expected;
+  for (char c = 'a'; body.size() < 2 * web::Slab::capacity; c = c == 'z' ? 'a' : c + 1) {
+    const std::span<char> room = body.room();
+    REQUIRE_FALSE(room.empty());
+    const std::size_t count = std::min<std::size_t>(room.size(), 70'001);
+    std::fill(room.begin(), room.end(), c);  // all of it may be written to
+    body.commit(count);
+    expected.append(count, c);
+  }
+  CHECK(text_of(body) == expected);
 }
 
 TEST_CASE("slabs serve the next body, so many are kept at most, and none that nobody needs") {
@@ -63,8 +89,13 @@ TEST_CASE("slabs serve the next body, so many are kept at most, and none that no
   { const web::Body body = body_of(web::Slab::most_kept + 3); }
   CHECK(web::Slab::kept() == web::Slab::most_kept);
   {
-    const web::Body next = body_of(4);
+    web::Body next = body_of(4);
     CHECK(web::Slab::kept() == web::Slab::most_kept - 4);
+    // A slab goes back when all of it is consumed, not when the body ends.
+    next.consume(web::Slab::small_capacity + web::Slab::capacity - 1);
+    CHECK(web::Slab::kept() == web::Slab::most_kept - 4);
+    next.consume(1);
+    CHECK(web::Slab::kept() == web::Slab::most_kept - 3);
   }
   CHECK(web::Slab::kept() == web::Slab::most_kept);
 

@@ -144,24 +144,6 @@ TEST_CASE("curl, which nobody here wrote, unpacks an answer of many slabs") {
   CHECK(plain == sum_of("--compressed"));
 }
 
-TEST_CASE("A body is drained piece by piece, and nothing of it is left") {
-  std::string text;
-  for (int i = 0; text.size() < 3 * web::Slab::capacity; ++i) text += std::to_string(i);
-  web::Body body;
-  body.append(text);
-  std::string drained;
-  std::size_t largest = 0;
-  body.drain([&](std::string_view piece) {
-    drained += piece;
-    largest = std::max(largest, piece.size());
-  });
-  CHECK(drained == text);
-  CHECK(largest <= web::Slab::capacity);
-  CHECK(body.size() == 0);
-  CHECK(body.pieces() == 1);
-  CHECK(body.piece(0).empty());
-}
-
 TEST_CASE("A body in gzip is read as if it were plain") {
   struct Row {
     std::string request;
