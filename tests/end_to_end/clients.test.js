@@ -221,7 +221,7 @@ describe('dicomweb-client', () => {
   });
 
   test('a GET without a match', async () => {
-    assert.deepEqual(await client()._httpGetApplicationJson(`${base}${steps}`, { PatientName: 'NOBODY' }), []);
+    assert.deepEqual(await client()._httpGetApplicationJson(`${base}${steps}`, { PatientName: 'NOSUCHNAME' }), []);
   });
 
   test('a GET of what is not served, by its own method', async () => {

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { keepLog, modgateBinary, noteFiles } from './kept_logs.js';
 
 /// Rejects, naming what was waited for, when the promise is not settled in time.
 export async function within(milliseconds, what, promise) {
@@ -81,6 +82,11 @@ export class Child {
     if (options.input !== undefined) this.process.stdin.end(options.input);
     this.process.stdout.on('data', (data) => (this.stdout += data));
     this.process.stderr.on('data', (data) => (this.stderr += data));
+    if ([command, ...args].includes(modgateBinary)) {
+      keepLog(name, this.process.stderr);
+      // Patient data are printed where that is what was asked for.
+      if (!args.includes('export') && !args.includes('--with-patient-data')) keepLog(name, this.process.stdout);
+    }
     this.exited = new Promise((resolve) => {
       const end = (result) => {
         this.ended = this.ended ?? result;
@@ -143,7 +149,10 @@ process.on('exit', () => {
 export class House {
   constructor() {
     this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'modgate-e2e-'));
-    this.closing = [() => fs.rmSync(this.directory, { recursive: true, force: true })];
+    this.closing = [() => {
+      noteFiles(this.directory);
+      fs.rmSync(this.directory, { recursive: true, force: true });
+    }];
     this.gateways = []; // every modgate started here, running or not: their logs are looked at last
     this.names = 0;
   }

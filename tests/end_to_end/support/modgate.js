@@ -1,11 +1,8 @@
 // Starts the program under test with a configuration written for it, and reads its "ready" line.
 import fs from 'node:fs';
-import path from 'node:path';
+import { modgateBinary } from './kept_logs.js';
 
-const here = path.dirname(new URL(import.meta.url).pathname);
-
-/// The binary under test: MODGATE_BINARY, or what scripts/test.sh builds.
-export const modgateBinary = path.resolve(process.env.MODGATE_BINARY ?? path.join(here, '../../../build/modgate'));
+export { modgateBinary };
 
 /// { section: { key: value } } as an INI file's text.
 export function ini(sections) {
