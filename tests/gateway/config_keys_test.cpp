@@ -22,6 +22,8 @@ struct Table {
   Config::DimseFront dimse;
   Config::WebFront web;
   Config::Admin admin;
+  AuditOptions audit;
+  bool audit_off = false;
   dimse::ScuOptions scu;
   ::web::UserAgentOptions agent;
   StepStoreOptions store;
@@ -35,6 +37,7 @@ struct Table {
             {"dimse", dimse_keys(dimse)},
             {"web", web_keys(web)},
             {"admin", admin_keys(admin)},
+            {"audit", audit_keys(audit, audit_off)},
             {"scp", scp_backend_keys(scu, backend, kind)},
             {"origin-server", origin_server_backend_keys(agent, backend, kind)},
             {"store", store_backend_keys(store, backend, kind)},
