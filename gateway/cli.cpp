@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <fstream>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -12,7 +11,6 @@
 #include <vector>
 
 #include "gateway/config.h"
-#include "gateway/log.h"
 #include "gateway/probe_command.h"
 #include "gateway/queue_command.h"
 #include "gateway/serve.h"
@@ -23,26 +21,9 @@ namespace {
 
 constexpr int faults_found = 2;
 
-std::optional<std::string> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text;
-  char piece[4096];
-  // read makes a fault of what an iterator would throw: a directory can be opened.
-  while (file.read(piece, sizeof piece), file.gcount() > 0) {
-    text.append(piece, static_cast<std::size_t>(file.gcount()));
-  }
-  if (!file.eof()) return std::nullopt;
-  return text;
-}
-
 // The configuration, or nothing after its faults were printed.
 std::optional<ConfigReading> load(const std::string& path) {
-  const auto text = read_file(path);
-  if (!text) {
-    fmt::print(stderr, "{}: cannot be read: expected an INI file\n", path);
-    return std::nullopt;
-  }
-  ConfigReading reading = read_config(*text, process_environment);
+  ConfigReading reading = read_config_file(path, process_environment);
   for (const ConfigFault& fault : reading.faults) {
     fmt::print(stderr, "{}\n", to_string(fault, path));
   }
@@ -87,13 +68,9 @@ mapping::Result<std::optional<TraceOptions>> read_trace(const std::string& name,
 }
 
 int run(const std::string& path, std::optional<TraceOptions> trace) {
-  const auto reading = load(path);
+  auto reading = load(path);
   if (!reading) return faults_found;
-  const mapping::Log log = make_log(reading->config.log_level, reading->config.log_format);
-  for (const ConfigFault& warning : reading->warnings) {
-    log(mapping::LogLevel::warn, to_string(warning, path));
-  }
-  return serve(reading->config, std::move(trace));
+  return serve(path, *std::move(reading), std::move(trace));
 }
 
 /// "modgate queue …": the words, and what they are turned into.

@@ -2,9 +2,11 @@
 #include "gateway/config.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <set>
 
 #include "gateway/config_keys.h"
@@ -13,16 +15,34 @@
 namespace gateway {
 namespace {
 
+/// By what it is seen that files were written anew or exchanged, one line each.
+std::string stamps_of(const std::vector<std::string>& files) {
+  std::string stamps;
+  for (const std::string& file : files) {
+    struct ::stat now {};
+    if (file.empty() || ::stat(file.c_str(), &now) != 0) now = {};
+    stamps += fmt::format("{} {} {} {}.{} {}.{}\n", now.st_dev, now.st_ino, now.st_size,
+                          now.st_mtim.tv_sec, now.st_mtim.tv_nsec, now.st_ctim.tv_sec,
+                          now.st_ctim.tv_nsec);
+  }
+  return stamps;
+}
+
 class ConfigReader {
  public:
-  explicit ConfigReader(ConfigReading& reading) : reading_(reading) {}
+  ConfigReader(ConfigReading& reading, const ConfigReading* running)
+      : reading_(reading), running_(running) {
+    if (running != nullptr) reading_.at_start = running->at_start;
+  }
 
   void read(const std::vector<IniSection>& sections) {
     for (const IniSection& section : sections) read_section(section);
+    keep_gateway(sections);
     check_references();
     if (!config().dimse && !config().web) {
       fault(0, "", "", "neither [dimse] nor [web] is there: expected at least one front");
     }
+    if (running_ != nullptr && reading_.faults.empty()) keep_ports(sections);
   }
 
  private:
@@ -30,6 +50,64 @@ class ConfigReader {
   // Where there is one.
   StepStoreOptions& store() {
     return std::get<StepStoreOptions>(config().backends.at(store_).options);
+  }
+
+  // [gateway] holds though it is not written: by its defaults, or as it was at the start.
+  void keep_gateway(const std::vector<IniSection>& sections) {
+    const bool written = std::any_of(sections.begin(), sections.end(),
+                                     [](const IniSection& each) { return each.kind == "gateway"; });
+    if (written) return;
+    IniSection section;
+    section.kind = "gateway";
+    for (const Key& key : gateway_keys(config())) {
+      if (key.at_start) kept(section, key, 0, key.default_value);
+    }
+  }
+
+  // A port that listens goes on, and one that does not listen is not opened; so with the audit
+  // trail.
+  void keep_ports(const std::vector<IniSection>& sections) {
+    const Config& before = running_->config;
+    const auto differs = [&](std::string_view kind, bool was, bool is) {
+      if (was == is) return false;
+      const auto section = std::find_if(sections.begin(), sections.end(),
+                                        [&](const IniSection& each) { return each.kind == kind; });
+      reading_.unchanged.push_back(
+          {section == sections.end() ? 0 : section->line, std::string(kind), "",
+           was ? "needs a restart to go: stays as it was" : "needs a restart to come: left out"});
+      return true;
+    };
+    const bool dimse = differs("dimse", before.dimse.has_value(), config().dimse.has_value());
+    const bool web = differs("web", before.web.has_value(), config().web.has_value());
+    if (differs("admin", before.admin.has_value(), config().admin.has_value())) {
+      config().admin = before.admin;
+    }
+    if (differs("audit", before.audit.has_value(), config().audit.has_value())) {
+      config().audit = before.audit;
+    }
+    if (dimse) {
+      config().dimse = before.dimse;
+      config().modalities = before.modalities;
+    }
+    if (web) config().web = before.web;
+    // What a front that stays asks.
+    if (dimse || web) config().backends.insert(before.backends.begin(), before.backends.end());
+  }
+
+  // The value that counts of a key that holds until the next start.
+  std::string kept(const IniSection& section, const Key& key, int line, const std::string& value) {
+    const std::string place = fmt::format("[{}] {}", section.title(), key.name);
+    std::string counts = value;
+    if (running_ != nullptr && running_->at_start.count(place) > 0) {
+      counts = running_->at_start.at(place);
+    }
+    if (counts != value) {
+      reading_.unchanged.push_back(
+          {line, section.title(), key.name, fmt::format("needs a restart: stays {}", counts)});
+      key.apply(counts);
+    }
+    reading_.at_start[place] = counts;
+    return counts;
   }
 
   void fault(int line, std::string section, std::string key, std::string what) {
@@ -107,6 +185,7 @@ class ConfigReader {
       dimse::ScuOptions scu;
       BackendConfig backend;
       apply(section, scp_backend_keys(scu, backend, kind));
+      backend.tls_files = stamps_of({scu.tls.certificate, scu.tls.private_key, scu.tls.trusted});
       check_tls(section, scu.tls, false);
       backend.options = std::move(scu);
       config().backends.insert_or_assign(section.name, std::move(backend));
@@ -115,6 +194,8 @@ class ConfigReader {
       BackendConfig backend;
       const std::size_t faults = reading_.faults.size();
       apply(section, origin_server_backend_keys(agent, backend, kind));
+      backend.tls_files = stamps_of({agent.tls.certificate, agent.tls.private_key,
+                                     agent.tls.trusted, agent.credentials.oauth.tls_trusted});
       check_tls(section, agent.tls, false);
       // Of values that are faults already no more can be said.
       if (reading_.faults.size() == faults) check(section, web::UserAgent::check(agent));
@@ -249,10 +330,14 @@ class ConfigReader {
               fmt::format("missing, expected {}", key.allowed));
         continue;
       }
-      const std::string& value = there ? entry->value : key.default_value;
+      std::string value = there ? entry->value : key.default_value;
+      const int line = there ? entry->line : section.line;
       const std::string wrong = key.apply(value);
-      if (!wrong.empty())
-        fault(there ? entry->line : section.line, section.title(), key.name, wrong);
+      if (!wrong.empty()) {
+        fault(line, section.title(), key.name, wrong);
+      } else if (key.at_start) {
+        value = kept(section, key, line, value);
+      }
       reading_.effective += fmt::format("{} = {}\n", key.name, value);
       if (there && (key.name == "worklist" || key.name == "mpps")) {
         references_.push_back({entry->line, section.title(), key.name, entry->value});
@@ -298,6 +383,7 @@ class ConfigReader {
   }
 
   ConfigReading& reading_;
+  const ConfigReading* const running_;  // null: there is none
   std::vector<dimse::Modality> modalities_;
   std::set<std::string> backend_names_;
   std::string store_;                    // the backend of this kind; empty = none
@@ -306,13 +392,29 @@ class ConfigReader {
 
 }  // namespace
 
-ConfigReading read_config(std::string_view text, const Environment& environment) {
+ConfigReading read_config(std::string_view text, const Environment& environment,
+                          const ConfigReading* running) {
   ConfigReading reading;
   const auto sections = read_ini(text, environment, reading.faults);
-  ConfigReader(reading).read(sections);
+  ConfigReader(reading, running).read(sections);
   if (reading.faults.empty()) reading.warnings = config_warnings(reading.config, sections);
   std::stable_sort(reading.faults.begin(), reading.faults.end(),
                    [](const ConfigFault& a, const ConfigFault& b) { return a.line < b.line; });
+  return reading;
+}
+
+ConfigReading read_config_file(const std::string& path, const Environment& environment,
+                               const ConfigReading* running) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text;
+  char piece[4096];
+  // read makes a fault of what an iterator would throw: a directory can be opened.
+  while (file.read(piece, sizeof piece), file.gcount() > 0) {
+    text.append(piece, static_cast<std::size_t>(file.gcount()));
+  }
+  if (file.eof()) return read_config(text, environment, running);
+  ConfigReading reading;
+  reading.faults.push_back({0, "", "", "cannot be read: expected an INI file"});
   return reading;
 }
 

@@ -95,12 +95,20 @@ Route route_of(const Config& config, const ModalityRoute& modality);
 /// What came of reading: the configuration is to be used only without faults.
 struct ConfigReading {
   Config config;
-  std::vector<ConfigFault> faults;    ///< all of them, by line
-  std::vector<ConfigFault> warnings;  ///< config_warnings; none where there are faults
-  std::string effective;              ///< the whole as an INI file, defaults included, no secrets
+  /// What needs a restart, and so is in config as it was at the start; none at the start.
+  std::vector<ConfigFault> unchanged;
+  std::map<std::string, std::string> at_start;  ///< values of Key::at_start, by "[dimse] port"
+  std::vector<ConfigFault> faults;              ///< all of them, by line
+  std::vector<ConfigFault> warnings;            ///< config_warnings; none where there are faults
+  std::string effective;  ///< the whole as an INI file, defaults included, no secrets
 };
 
-ConfigReading read_config(std::string_view text, const Environment& environment);
+/// running: what a gateway that is to be changed runs by, without faults; null: there is none yet.
+ConfigReading read_config(std::string_view text, const Environment& environment,
+                          const ConfigReading* running = nullptr);
+/// The same of a file; that it cannot be read is a fault, too.
+ConfigReading read_config_file(const std::string& path, const Environment& environment,
+                               const ConfigReading* running = nullptr);
 
 /// The variables of this process.
 std::optional<std::string> process_environment(const std::string& name);

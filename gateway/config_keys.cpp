@@ -36,6 +36,11 @@ Key required(Key key) {
   return key;
 }
 
+Key at_start(Key key) {
+  key.at_start = true;
+  return key;
+}
+
 Key ae_title(std::string name, std::string default_value, std::string& target) {
   static constexpr const char* allowed =
       "an AE title of 1 to 16 printable ASCII characters, no backslash";
@@ -296,16 +301,16 @@ Key host_names(std::vector<std::string>& target) {
 Keys gateway_keys(Config& config) {
   using mapping::LogLevel;
   return {
-      choice<LogLevel>("log_level", "info",
-                       {{"error", LogLevel::error},
-                        {"warn", LogLevel::warn},
-                        {"info", LogLevel::info},
-                        {"debug", LogLevel::debug}},
-                       [&config](LogLevel level) { config.log_level = level; }),
-      choice<LogFormat>("log_format", "text",
-                        {{"text", LogFormat::text}, {"json", LogFormat::json}},
-                        [&config](LogFormat format) { config.log_format = format; }),
-      directory("state_dir", "/var/lib/modgate", config.state_dir),
+      at_start(choice<LogLevel>("log_level", "info",
+                                {{"error", LogLevel::error},
+                                 {"warn", LogLevel::warn},
+                                 {"info", LogLevel::info},
+                                 {"debug", LogLevel::debug}},
+                                [&config](LogLevel level) { config.log_level = level; })),
+      at_start(choice<LogFormat>("log_format", "text",
+                                 {{"text", LogFormat::text}, {"json", LogFormat::json}},
+                                 [&config](LogFormat format) { config.log_format = format; })),
+      at_start(directory("state_dir", "/var/lib/modgate", config.state_dir)),
   };
 }
 
@@ -364,13 +369,13 @@ Keys dimse_keys(Config::DimseFront& front) {
   return joined({
       {
           ae_title("ae_title", "MODGATE", scp.ae_title),
-          text("bind", "0.0.0.0", scp.bind),
-          port("port", "11112", scp.port, true),
+          at_start(text("bind", "0.0.0.0", scp.bind)),
+          at_start(port("port", "11112", scp.port, true)),
       },
       route_keys(front.route),
       {
-          integer("max_associations", "200", 1, 10000, scp.max_associations),
-          integer("max_associations_per_ae", "0", 0, 10000, scp.max_associations_per_ae),
+          at_start(integer("max_associations", "200", 1, 10000, scp.max_associations)),
+          at_start(integer("max_associations_per_ae", "0", 0, 10000, scp.max_associations_per_ae)),
           yes_no("known_modalities_only", "no", scp.known_modalities_only),
           yes_no("any_called_ae_title", "no", scp.any_called_ae_title),
           yes_no("fuzzy_matching", "no", scp.fuzzy_matching),
@@ -421,16 +426,16 @@ Keys web_keys(Config::WebFront& front) {
   web::OriginServerOptions& server = front.options;
   return joined({
       {
-          text("bind", "0.0.0.0", server.bind),
-          port("port", "8081", server.port, true),
+          at_start(text("bind", "0.0.0.0", server.bind)),
+          at_start(port("port", "8081", server.port, true)),
           base_path(server.base_path),
       },
       route_keys(front.route),
       {
-          integer("max_connections", "256", 1, 100000, server.max_connections),
-          integer("max_connections_per_address", "128", 0, 100000,
-                  server.max_connections_per_address),
-          integer("max_body_bytes", "4194304", 1024, 1u << 30, server.max_body_bytes),
+          at_start(integer("max_connections", "256", 1, 100000, server.max_connections)),
+          at_start(integer("max_connections_per_address", "128", 0, 100000,
+                           server.max_connections_per_address)),
+          at_start(integer("max_body_bytes", "4194304", 1024, 1u << 30, server.max_body_bytes)),
           integer("max_response_bytes", "67108864", 1024, 1u << 30, server.max_response_bytes),
           integer("count_cap", "1000", 0, 1000000, server.count_cap),
           integer<std::uint64_t>("count_cap_milliseconds", "500", 0, 60000,
@@ -458,10 +463,10 @@ Key kind_key(std::string& kind) {
 
 Keys admin_keys(Config::Admin& admin) {
   return {
-      text("bind", "127.0.0.1", admin.bind),
-      port("port", "8082", admin.port, true),
+      at_start(text("bind", "127.0.0.1", admin.bind)),
+      at_start(port("port", "8082", admin.port, true)),
       users_file(admin.authentication),
-      host_names(admin.host_names),
+      at_start(host_names(admin.host_names)),
   };
 }
 
@@ -484,14 +489,15 @@ Key collector(SyslogTarget& target, bool& off) {
 
 Keys audit_keys(AuditOptions& audit, bool& off) {
   return {
-      collector(audit.syslog.target, off),
-      text("source_id", "", audit.source.id),
-      text("enterprise_site_id", "", audit.source.site),
-      integer<std::uint64_t>("buffer_megabytes", "256", 1, 1000000,
-                             [&audit](std::uint64_t number) { audit.buffer_bytes = number << 20; }),
-      text("tls_trusted", "", audit.syslog.tls.trusted),
-      text("tls_certificate", "", audit.syslog.tls.certificate),
-      text("tls_private_key", "", audit.syslog.tls.private_key),
+      at_start(collector(audit.syslog.target, off)),
+      at_start(text("source_id", "", audit.source.id)),
+      at_start(text("enterprise_site_id", "", audit.source.site)),
+      at_start(integer<std::uint64_t>(
+          "buffer_megabytes", "256", 1, 1000000,
+          [&audit](std::uint64_t number) { audit.buffer_bytes = number << 20; })),
+      at_start(text("tls_trusted", "", audit.syslog.tls.trusted)),
+      at_start(text("tls_certificate", "", audit.syslog.tls.certificate)),
+      at_start(text("tls_private_key", "", audit.syslog.tls.private_key)),
   };
 }
 

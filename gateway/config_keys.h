@@ -19,6 +19,7 @@ struct Key {
   /// Takes the value over; returns what is wrong with it, empty if nothing.
   std::function<std::string(const std::string&)> apply;
   bool required = false;
+  bool at_start = false;  ///< holds until the next start, whatever a reload reads
 };
 using Keys = std::vector<Key>;
 

@@ -1,4 +1,5 @@
-// Fronts up, wait, drain. The DIMSE front goes first: its backend may be this process' web front.
+// Fronts up, reload on SIGHUP, drain. The DIMSE front goes first: its backend may be this process'
+// web front.
 #include "gateway/serve.h"
 
 #include <fmt/format.h>
@@ -9,8 +10,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "dimse/library.h"
 #include "dimse/scp.h"
@@ -32,12 +36,14 @@ std::string address(const std::string& host, std::uint16_t port) {
   return ipv_6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
 }
 
-// The signals that end the program, blocked in every thread that is started from here on.
-sigset_t block_stop_signals() {
+// The signals that end the program or reload its configuration, blocked in every thread that is
+// started from here on.
+sigset_t block_signals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
 }
@@ -108,11 +114,89 @@ void end_after_grace(const mapping::Log& log) {
   }).detach();
 }
 
+void log_warnings(const ConfigReading& reading, const std::string& path, const mapping::Log& log) {
+  for (const ConfigFault& warning : reading.warnings) log(LogLevel::warn, to_string(warning, path));
+  for (const ConfigFault& kept : reading.unchanged) log(LogLevel::warn, to_string(kept, path));
+}
+
+// What the DIMSE front is to do. Fault: a file of credentials cannot be used.
+mapping::Result<dimse::ScpOptions> scp_options(const Config::DimseFront& front,
+                                               const mapping::OnSecurityAlert& on_alert) {
+  auto admission = make_admission(front.authentication);
+  if (!admission) return admission.fault();
+  dimse::ScpOptions options = front.options;
+  options.admits = std::move(admission).value();
+  options.on_alert = on_alert;
+  return options;
+}
+
+// What the web front is to do.
+web::OriginServerOptions server_options(const Config::WebFront& front,
+                                        const mapping::OnSecurityAlert& on_alert) {
+  web::OriginServerOptions options = front.options;
+  options.on_alert = on_alert;
+  return options;
+}
+
+// Everything that a configuration changes in a gateway that runs.
+struct Running {
+  Router& router;
+  dimse::Scp* scp;  // null: there is none; this and the next ones
+  web::OriginServer* origin_server;
+  Admin* admin;
+  mapping::OnSecurityAlert on_alert;
+};
+
+// The changes to this configuration, all of them prepared: those who ask come after those who
+// answer. config: has the fronts and the admin port that run. Fault: one cannot be made.
+mapping::Result<std::vector<mapping::Change>> prepare(const Config& config,
+                                                      const Running& running) {
+  std::vector<mapping::Change> changes;
+  std::optional<mapping::Fault> fault;
+  const auto take = [&](mapping::Result<mapping::Change> change) {
+    if (!change) fault = change.fault();
+    if (change) changes.push_back(std::move(change).value());
+  };
+  take(running.router.prepare(config));
+  if (running.scp != nullptr) {
+    auto options = scp_options(*config.dimse, running.on_alert);
+    take(options ? running.scp->prepare(std::move(options).value()) : options.fault());
+  }
+  if (running.origin_server != nullptr) {
+    take(running.origin_server->prepare(server_options(*config.web, running.on_alert)));
+  }
+  if (running.admin != nullptr) take(running.admin->prepare(*config.admin));
+  if (fault) return *fault;
+  return changes;
+}
+
+// Changes everything to what the file says now, or nothing.
+void reload(const std::string& path, ConfigReading& reading, const Running& running,
+            const mapping::Log& log) {
+  ConfigReading next = read_config_file(path, process_environment, &reading);
+  if (!next.faults.empty()) {
+    for (const ConfigFault& fault : next.faults) log(LogLevel::error, to_string(fault, path));
+    return log(LogLevel::error, "not reloaded: the configuration has faults, nothing has changed");
+  }
+  auto changes = prepare(next.config, running);
+  if (!changes) {
+    return log(LogLevel::error,
+               fmt::format("not reloaded: {}, nothing has changed", changes.fault().what));
+  }
+  log_warnings(next, path, log);
+  for (const mapping::Change& change : changes.value()) change();
+  reading = std::move(next);
+  log(LogLevel::info, fmt::format("reloaded {}", path));
+}
+
 }  // namespace
 
-int serve(const Config& config, std::optional<TraceOptions> trace_options) {
-  const sigset_t signals = block_stop_signals();
+int serve(const std::string& path, ConfigReading reading,
+          std::optional<TraceOptions> trace_options) {
+  const sigset_t signals = block_signals();
+  const Config& config = reading.config;
   const mapping::Log log = make_log(config.log_level, config.log_format);
+  log_warnings(reading, path, log);
   dimse::lead_library_log(log, std::min(config.log_level, LogLevel::warn));
   std::unique_ptr<Trace> trace;
   if (trace_options) {
@@ -145,21 +229,17 @@ int serve(const Config& config, std::optional<TraceOptions> trace_options) {
   std::unique_ptr<web::OriginServer> origin_server;
   std::string ready = "ready";
   if (config.dimse) {
-    auto admission = make_admission(config.dimse->authentication);
-    if (!admission) {  // it was good when the configuration was read
-      log(LogLevel::error, fmt::format("dimse front cannot start: {}", admission.fault().what));
+    auto options = scp_options(*config.dimse, alerts_for(audit.get()));
+    if (!options) {  // it was good when the configuration was read
+      log(LogLevel::error, fmt::format("dimse front cannot start: {}", options.fault().what));
       return 1;
     }
-    auto options = config.dimse->options;
-    options.admits = std::move(admission).value();
-    options.on_alert = alerts_for(audit.get());
-    scp = std::make_unique<dimse::Scp>(std::move(options), route, log);
+    scp = std::make_unique<dimse::Scp>(std::move(options).value(), route, log);
     if (!start(*scp, "dimse", config.dimse->options.bind, ready, log)) return 1;
   }
   if (config.web) {
-    auto options = config.web->options;
-    options.on_alert = alerts_for(audit.get());
-    origin_server = std::make_unique<web::OriginServer>(std::move(options), route, log);
+    origin_server = std::make_unique<web::OriginServer>(
+        server_options(*config.web, alerts_for(audit.get())), route, log);
     if (!start(*origin_server, "web", config.web->options.bind, ready, log)) return 1;
   }
   std::unique_ptr<Admin> admin;
@@ -174,8 +254,12 @@ int serve(const Config& config, std::optional<TraceOptions> trace_options) {
   record_activity(audit.get(), true, config);
   tell_service_manager("READY=1");
 
+  const Running running{*router.value(), scp.get(), origin_server.get(), admin.get(),
+                        alerts_for(audit.get())};
   int signal = 0;
-  sigwait(&signals, &signal);
+  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) {
+    reload(path, reading, running, log);
+  }
   log(LogLevel::info, fmt::format("stopping after {}", signal == SIGINT ? "SIGINT" : "SIGTERM"));
   tell_service_manager("STOPPING=1");
   end_after_grace(log);

@@ -1,8 +1,9 @@
-// Runs the gateway: fronts up, wait for a signal, drain.
+// Runs the gateway: fronts up, reload when asked to, drain at the end.
 #pragma once
 
 #include <chrono>
 #include <optional>
+#include <string>
 
 #include "gateway/config.h"
 #include "gateway/trace.h"
@@ -13,8 +14,12 @@ namespace gateway {
 inline constexpr std::chrono::seconds stop_grace{10};
 
 /// Serves in the foreground until SIGTERM or SIGINT; prints the ready line. Returns the exit
-/// status: 0 after a stop, 1 if a front or the trace could not start. config: without faults.
+/// status: 0 after a stop, 1 if a front or the trace could not start.
+/// SIGHUP reads the file again: what begins afterwards meets the new configuration, what has begun
+/// ends with the old one. With a fault in it, or in what it names, nothing changes.
+/// path: of the file. reading: what was read of it, without faults; its warnings are logged.
 /// trace: of whom, and how long, from now on.
-int serve(const Config& config, std::optional<TraceOptions> trace = std::nullopt);
+int serve(const std::string& path, ConfigReading reading,
+          std::optional<TraceOptions> trace = std::nullopt);
 
 }  // namespace gateway

@@ -18,7 +18,7 @@
 
 namespace web {
 
-/// Both files are read once, at start.
+/// Both files are read when an Authentication is made of them.
 struct AuthenticationFiles {
   /// Lines NAME:HASH as htpasswd -B writes them; only bcrypt is taken. Empty = no Basic.
   std::string users;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -339,4 +340,95 @@ TEST_CASE("credentials toward an origin server reach its options, and no secret 
         "f.ini:7: [backend a] bearer_token_file: stands beside username, expected one kind of "
         "credentials");
   std::filesystem::remove(file);
+}
+
+namespace {
+
+const std::string two_fronts =
+    "[dimse]\nport = 104\nworklist = a\n[web]\nport = 8081\nmax_body_bytes = 2048\n"
+    "[backend a]\nkind = scp\nae_title = A\nhost = h\n";
+
+ConfigReading running_by(const std::string& text, const ConfigReading* running = nullptr) {
+  auto reading = read_config(text, no_environment, running);
+  for (const ConfigFault& fault : reading.faults) FAIL(to_string(fault, "test"));
+  return reading;
+}
+
+std::vector<std::string> unchanged(const ConfigReading& reading) {
+  std::vector<std::string> lines;
+  for (const ConfigFault& kept : reading.unchanged) lines.push_back(to_string(kept, "f"));
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("what needs a restart is as it was and named, whichever reload asks for it") {
+  const auto first = running_by(two_fronts);
+  CHECK(first.unchanged.empty());
+  CHECK(running_by(two_fronts, &first).unchanged.empty());
+  const std::string changed =
+      "[gateway]\nstate_dir = /elsewhere\n[dimse]\nport = 105\nworklist = a\nae_title = NEW\n"
+      "[web]\nmax_body_bytes = 4096\n[backend a]\nkind = scp\nae_title = A\nhost = h\n";
+  const auto second = running_by(changed, &first);
+  const std::vector<std::string> kept{
+      "f:2: [gateway] state_dir: needs a restart: stays /var/lib/modgate",
+      "f:4: [dimse] port: needs a restart: stays 104",
+      "f:8: [web] max_body_bytes: needs a restart: stays 2048"};
+  CHECK(unchanged(second) == kept);
+  CHECK(second.config.state_dir == "/var/lib/modgate");
+  CHECK(second.config.dimse->options.port == 104);
+  CHECK(second.config.dimse->options.ae_title == "NEW");
+  CHECK(second.config.web->options.max_body_bytes == 2048);
+  CHECK(second.effective.find("port = 104\n") != std::string::npos);
+  CHECK(unchanged(running_by(changed, &second)) == kept);
+  CHECK_FALSE(read_config("[dimse]\nport = 99999\n", no_environment, &first).faults.empty());
+
+  const auto elsewhere = running_by("[gateway]\nstate_dir = /elsewhere\n" + two_fronts);
+  const auto without = running_by(two_fronts, &elsewhere);
+  CHECK(unchanged(without) ==
+        std::vector<std::string>{"f: [gateway] state_dir: needs a restart: stays /elsewhere"});
+  CHECK(without.config.state_dir == "/elsewhere");
+}
+
+TEST_CASE("a front or the admin port neither comes nor goes without a restart") {
+  const auto first = running_by(two_fronts + "[modality m]\nae_title = CT1\n");
+  const auto second = running_by(
+      "[web]\nworklist = b\nport = 8081\n[admin]\n[backend b]\nkind = origin-server\n"
+      "base_uri = http://h\n",
+      &first);
+  CHECK(unchanged(second) ==
+        std::vector<std::string>{"f:1: [web] max_body_bytes: needs a restart: stays 2048",
+                                 "f: [dimse] needs a restart to go: stays as it was",
+                                 "f:4: [admin] needs a restart to come: left out"});
+  REQUIRE(second.config.dimse);
+  CHECK(second.config.dimse->route.worklist == std::vector<std::string>{"a"});
+  CHECK(second.config.modalities.size() == 1);
+  CHECK(second.config.backends.count("a") == 1);
+  CHECK(second.config.backends.count("b") == 1);
+  CHECK_FALSE(second.config.admin);
+  const auto third = running_by(two_fronts, &second);  // the section is back, as it was
+  CHECK(unchanged(third).empty());
+}
+
+TEST_CASE("that TLS files were written anew is seen, though their names are the same") {
+  const std::string file =
+      (std::filesystem::temp_directory_path() / ("modgate-ca-" + std::to_string(::getpid())))
+          .string();
+  const auto install = [&] {  // as those who exchange certificates do
+    std::filesystem::copy_file(file + ".made", file + ".new");
+    std::filesystem::rename(file + ".new", file);
+  };
+  const std::string make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=ca -keyout " +
+                           file + ".key -out " + file + ".made >/dev/null 2>&1";
+  REQUIRE(std::system(make.c_str()) == 0);
+  install();
+  const std::string text =
+      "[dimse]\nworklist = a\n[backend a]\nkind = scp\nae_title = A\nhost = h\ntls_trusted = " +
+      file + "\n";
+  const auto first = running_by(text);
+  CHECK(running_by(text).config.backends == first.config.backends);
+  const std::ifstream held(file);  // its inode is not used again meanwhile
+  install();
+  CHECK(running_by(text).config.backends != first.config.backends);
+  for (const char* end : {"", ".key", ".made"}) std::filesystem::remove(file + end);
 }
