@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "dimse/associate_pdu.h"
+#include "mapping/log_limit.h"
 
 namespace dimse {
 namespace {
@@ -45,7 +46,7 @@ OFLogger::LogLevel to_library(mapping::LogLevel level) {
 /// Hands each line of DCMTK's logger on. Called by log4cplus under the appender's own lock.
 class LogBridge : public log4cplus::Appender {
  public:
-  explicit LogBridge(mapping::Log log) : log_(std::move(log)) {}
+  explicit LogBridge(mapping::Log log) : limited_(std::move(log)) {}
   ~LogBridge() override { destructorImpl(); }
   void close() override { closed = true; }
 
@@ -53,11 +54,11 @@ class LogBridge : public log4cplus::Appender {
   void append(const log4cplus::spi::InternalLoggingEvent& event) override {
     const auto& message = event.getMessage();
     std::string_view line(message.c_str(), message.length());
-    log_(level_of(event.getLogLevel()), line.substr(0, line.find('\n')));
+    limited_(level_of(event.getLogLevel()), {}, line.substr(0, line.find('\n')));
   }
 
  private:
-  mapping::Log log_;
+  const mapping::LogLimit limited_;  ///< a peer may make it speak without end
 };
 
 }  // namespace

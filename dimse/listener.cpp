@@ -138,8 +138,8 @@ bool Listener::accept_one() {
   // newcomer instead would keep out a modality because others were silent.
   finished_one_.wait_for(lock, patience, [this] { return leaving() < most_leaving; });
   if (!make_room()) {
-    log_(mapping::LogLevel::warn,
-         fmt::format("dimse: {}: closed, too many connections already", text));
+    limited_(mapping::LogLevel::warn, text,
+             fmt::format("dimse: {}: closed, too many connections already", text));
     return true;
   }
   running_.push_back({std::move(accepted), {}});

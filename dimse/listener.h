@@ -16,6 +16,7 @@
 
 #include "dimse/descriptor.h"
 #include "mapping/log.h"
+#include "mapping/log_limit.h"
 #include "mapping/result.h"
 
 namespace dimse {
@@ -72,6 +73,7 @@ class Listener {
   const ListenerOptions options_;
   const Serve serve_;
   const mapping::Log log_;
+  const mapping::LogLimit limited_{log_};  ///< what callers can cause without end
   Descriptor listening_;
   Descriptor stop_;  ///< an eventfd, readable once stopped
   Descriptor wake_;  ///< an eventfd: a thread has finished

@@ -17,6 +17,7 @@
 #include "dimse/places.h"
 #include "dimse/scp_peer.h"
 #include "dimse/worklist_scp.h"
+#include "mapping/log_limit.h"
 #include "mapping/uids.h"
 
 namespace dimse {
@@ -184,6 +185,7 @@ class Scp::Impl {
   const ScpOptions first_options_;
   const mapping::Router router_;
   const mapping::Log log_;
+  const mapping::LogLimit limited_{log_};  ///< what callers can cause without end
   mapping::Current<const Serving> serving_;
   Places places_;
   std::atomic<bool> stopping_{false};
@@ -247,7 +249,8 @@ void Scp::Impl::log_refusal(const AcceptResult& result, const mapping::Caller& c
   const auto level = result.kind == AcceptResult::Kind::vanished ? LogLevel::debug : LogLevel::warn;
   const std::string_view what =
       result.kind == AcceptResult::Kind::rejected ? "association rejected" : "connection refused";
-  log_(level, fmt::format("dimse: {}: {}: {}", to_string(caller), what, result.why));
+  limited_(level, caller.address,
+           fmt::format("dimse: {}: {}: {}", to_string(caller), what, result.why));
 }
 
 void Scp::Impl::alert(const ScpOptions& options, const mapping::Caller& caller, std::string what) {
@@ -267,8 +270,8 @@ void Scp::Impl::serve(const Connection& connection) {
       alert(options, {mapping::Caller::Protocol::dimse, {}, connection.address},
             "TLS refused: " + tls->failure());
     }
-    log_(tls->has_heard() ? LogLevel::warn : LogLevel::debug,
-         fmt::format("dimse: {}: TLS refused: {}", connection.address, tls->failure()));
+    limited_(tls->has_heard() ? LogLevel::warn : LogLevel::debug, connection.address,
+             fmt::format("dimse: {}: TLS refused: {}", connection.address, tls->failure()));
     tls.reset();  // what it had to say is sent; it must not be lost in a reset
     return Transport(connection.descriptor).close_gracefully(patience());
   }
@@ -326,7 +329,8 @@ void Scp::Impl::end(const ScpPeer& peer, Arrival how) const {
   using Reason = Association::AbortReason;
   auto& association = peer.association;
   auto log = [&](LogLevel level, std::string_view what) {
-    log_(level, fmt::format("dimse: {}: {}: {}", to_string(peer.caller), what, to_string(how)));
+    limited_(level, peer.caller.address,
+             fmt::format("dimse: {}: {}: {}", to_string(peer.caller), what, to_string(how)));
   };
   switch (how) {
     case Arrival::released:

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "mapping/current.h"
+#include "mapping/log_limit.h"
 #include "web/connection.h"
 #include "web/connection_limits.h"
 #include "web/socket.h"
@@ -82,6 +83,7 @@ class ConnectionFront::Impl {
   const RequestHandler handler_;
   const RefusalHandler refusal_handler_;
   const mapping::Log log_;
+  const mapping::LogLimit limited_{log_};   ///< what clients can cause without end
   mapping::Current<const TlsContext> tls_;  ///< null: plain
 
   // Constant after start.
@@ -287,7 +289,8 @@ void ConnectionFront::Impl::read(const ConnectionPointer& connection) {
   const auto received = connection->wire.receive(buffer_, got);
   if (received == ConnectionWire::Received::ended) {
     if (const std::string fault = connection->wire.tls_fault(); !fault.empty()) {
-      log_(LogLevel::info, fmt::format("web: {} TLS: {}", connection->peer_address, fault));
+      limited_(LogLevel::info, connection->peer_address,
+               fmt::format("web: {} TLS: {}", connection->peer_address, fault));
       if (options_.on_alert && !connection->wire.ready()) {
         options_.on_alert({mapping::SecurityAlert::Kind::node_authentication,
                            {mapping::Caller::Protocol::web, {}, connection->peer_address},
@@ -433,8 +436,9 @@ void ConnectionFront::Impl::dispatch(const ConnectionPointer& connection) {
 }
 
 void ConnectionFront::Impl::refuse(Connection& connection, const Refusal& refusal) {
-  log_(LogLevel::info,
-       fmt::format("web: {} refused: {} {}", connection.peer_address, refusal.status, refusal.why));
+  limited_(
+      LogLevel::info, connection.peer_address,
+      fmt::format("web: {} refused: {} {}", connection.peer_address, refusal.status, refusal.why));
   connection.close = true;
   connection.answer(refusal_handler_(refusal));
 }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "mapping/log_limit.h"
 #include "web/capabilities.h"
 #include "web/connection_front.h"
 #include "web/cors.h"
@@ -96,6 +97,7 @@ class Site {
 
   const OriginServerOptions options_;
   const mapping::Log log_;
+  const mapping::LogLimit limited_{log_};  ///< what clients can cause without end
   const CrossOrigin cross_origin_;
   const std::string base_;                                ///< "" or "/radiology"
   const std::unique_ptr<Authentication> authentication_;  ///< null = everybody is served
@@ -235,9 +237,10 @@ RawResponse Site::serve(const RawRequest& request, const RequestContext& context
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - context.received);
   // One line a transaction: what reached a service, the gateway logs.
-  log_(code < "400" || response.service_asked ? LogLevel::debug : LogLevel::info,
-       fmt::format("web: {} {:.7}: {} in {} ms", context.peer_address, request.method, code,
-                   took.count()));
+  limited_(code < "400" || response.service_asked ? LogLevel::debug : LogLevel::info,
+           context.peer_address,
+           fmt::format("web: {} {:.7}: {} in {} ms", context.peer_address, request.method, code,
+                       took.count()));
   return response;
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "mapping/log_limit.h"
 #include "web/connection_front.h"
 #include "web/dispatcher.h"
 #include "web/page_guard.h"
@@ -79,6 +80,7 @@ class PageServer::Impl {
   const Pages pages_;
   const PageActions actions_;
   const mapping::Log log_;
+  const mapping::LogLimit limited_{log_};  ///< what clients can cause without end
   const PageToken token_;
   std::mutex acting_;  ///< held while an action runs
 
@@ -110,7 +112,11 @@ std::optional<Answer> PageServer::Impl::refusal(const RawRequest& request) const
 /// One worker is always left for those that only look.
 Answer PageServer::Impl::act(const Call& call,
                              const std::function<Page(const PageAction&)>& action) {
-  if (auto refused = refusal(call.request)) return *std::move(refused);
+  if (auto refused = refusal(call.request)) {
+    limited_(mapping::LogLevel::warn, call.context.peer_address,
+             fmt::format("web: {} action refused: {}", call.context.peer_address, refused->status));
+    return *std::move(refused);
+  }
   const std::unique_lock lock(acting_, std::try_to_lock);
   if (!lock) return web::to_answer(503, "Another action is under way: try again");
   return to_answer(action({call.request.body, call.context.user, call.context.peer_address}));
