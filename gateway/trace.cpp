@@ -109,6 +109,7 @@ void Trace::work() {
   for (;;) {
     const auto awake = [this] { return ending_ || overrun_ || !waiting_.empty(); };
     const bool in_time = changed_.wait_until(lock, deadline, awake);
+    if (std::chrono::steady_clock::now() >= deadline) on_ = false;  // what waits is still written
     if (!waiting_.empty()) {
       const std::string line = std::move(waiting_.front());
       waiting_.pop_front();

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <iterator>
@@ -113,6 +114,23 @@ TEST_CASE("it ends by itself when its time is over") {
   CHECK_FALSE(trace.follows(ct));
   trace.write("two");
   CHECK(desk.content() == "one\n");
+}
+
+TEST_CASE("it ends in time, too, while lines come without a pause") {
+  Desk desk;
+  auto options = desk.options();
+  options.duration = 30ms;
+  Trace& trace = desk.start(options);
+  std::atomic<bool> enough{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      while (!enough) trace.write("line");
+    });
+  }
+  CHECK(desk.says("ended, its time is over: "));
+  enough = true;
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_CASE("a disk with too little left, or one that fails, ends it in whole lines") {
