@@ -71,6 +71,7 @@ struct AuditBuffer::Impl {
 
   std::mutex mutex;  // guards the rest
   SQLite::Database database;
+  Transactions transactions{database, Transactions::Lock::for_writing};
   std::optional<SQLite::Statement> append, keep, find, forget, next, remove, size;
   std::uint64_t new_count = 0, new_bytes = 0;  ///< of the transaction that runs
 };
@@ -99,7 +100,7 @@ std::string AuditBuffer::Impl::prepare() {
 
 void AuditBuffer::Impl::transaction(const std::function<void()>& work) {
   new_count = new_bytes = 0;
-  in_transaction(database, "BEGIN IMMEDIATE", work);
+  transactions.run(work);
   count += new_count;
   bytes += new_bytes;
 }

@@ -32,7 +32,7 @@ constexpr milliseconds after_database_failure{1'000};
 constexpr milliseconds look_for_visitors{1'000};
 constexpr std::chrono::minutes between_forgetting{10};
 /// Acceptance comes first: what is accepted meanwhile goes out together.
-constexpr milliseconds gathering{1};
+constexpr milliseconds gathering{5};
 /// What has ended is recorded after this even while more is there to bring.
 constexpr milliseconds longest_unrecorded{5};
 

@@ -62,15 +62,19 @@ bool is_damage(const SQLite::Exception& error) {
   return error.getErrorCode() == SQLITE_CORRUPT || error.getErrorCode() == SQLITE_NOTADB;
 }
 
-void in_transaction(SQLite::Database& database, const char* begin,
-                    const std::function<void()>& work) {
-  database.exec(begin);
+Transactions::Transactions(SQLite::Database& database, Lock lock)
+    : database_(database),
+      begin_(database, lock == Lock::for_writing ? "BEGIN IMMEDIATE" : "BEGIN"),
+      commit_(database, "COMMIT") {}
+
+void Transactions::run(const std::function<void()>& work) {
+  Use(begin_).changes();
   try {
     work();
-    database.exec("COMMIT");
+    Use(commit_).changes();
   } catch (...) {
     // Some failures have undone everything already.
-    if (sqlite3_get_autocommit(database.getHandle()) == 0) database.tryExec("ROLLBACK");
+    if (sqlite3_get_autocommit(database_.getHandle()) == 0) database_.tryExec("ROLLBACK");
     throw;
   }
 }

@@ -50,9 +50,23 @@ std::string check_kind(SQLite::Database& database, const SqliteKind& kind, bool 
 void check_damage(SQLite::Database& database);
 bool is_damage(const SQLite::Exception& error);
 
-/// BEGIN, work, COMMIT; undoes all and throws on if any of them throws.
-void in_transaction(SQLite::Database& database, const char* begin,
-                    const std::function<void()>& work);
+/// Transactions of one connection, one at a time.
+class Transactions {
+ public:
+  enum class Lock : std::uint8_t {
+    for_writing,  ///< SQLite's one, from the beginning
+    when_needed   ///< with the first change, and then before all reading
+  };
+  /// database outlives this.
+  Transactions(SQLite::Database& database, Lock lock);
+
+  /// BEGIN, work, COMMIT; undoes all and throws on if any of them throws.
+  void run(const std::function<void()>& work);
+
+ private:
+  SQLite::Database& database_;
+  SQLite::Statement begin_, commit_;
+};
 
 std::string bytes_of(const SQLite::Column& column);
 

@@ -42,7 +42,9 @@ class SqliteMppsQueue::Impl {
   Impl(const std::filesystem::path& file, Role role, StateLock lock)
       : lock_(std::move(lock)),
         role_(role),
-        database_(file.string(), SQLite::OPEN_READWRITE, busy_timeout_milliseconds) {
+        database_(file.string(), SQLite::OPEN_READWRITE, busy_timeout_milliseconds),
+        transactions_(database_, role == Role::gateway ? Transactions::Lock::for_writing
+                                                       : Transactions::Lock::when_needed) {
     if (role == Role::visitor) wait_patiently();
   }
   ~Impl() {
@@ -108,6 +110,7 @@ class SqliteMppsQueue::Impl {
   const StateLock lock_;
   const Role role_;
   SQLite::Database database_;
+  Transactions transactions_;
   QueueTables tables_{database_};
   std::int64_t data_version_ = 0;
   std::uint64_t transaction_ = 0;  ///< its number; guarded, as the next, by group_
@@ -129,15 +132,13 @@ std::string SqliteMppsQueue::Impl::prepare() {
   std::string wrong = check_kind(database_, kind, role_ == Role::gateway);
   if (!wrong.empty() || role_ == Role::visitor) return wrong;
   check_damage(database_);
-  in_transaction(database_, "BEGIN IMMEDIATE", [this] { tables_.take_back(); });
+  transactions_.run([this] { tables_.take_back(); });
   return {};
 }
 
-// A visitor takes SQLite's one lock for writing with the first change, which comes before all
-// reading, and without a change not at all.
 void SqliteMppsQueue::Impl::transaction(const GroupCommit::Work& all) {
   ++transaction_;
-  in_transaction(database_, role_ == Role::gateway ? "BEGIN IMMEDIATE" : "BEGIN", all);
+  transactions_.run(all);
 }
 
 // SQLite's own way to wait for the lock comes too seldom beside a gateway that is busy.

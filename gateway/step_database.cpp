@@ -63,6 +63,7 @@ class StepDatabase::Impl {
 
   const StateLock lock_;
   SQLite::Database writer_;
+  Transactions transactions_{writer_, Transactions::Lock::for_writing};
   std::optional<SQLite::Statement> select_;  // these four belong to whoever leads the group
   std::optional<SQLite::Statement> write_;
   std::vector<Written> written_;
@@ -98,7 +99,7 @@ StepDatabase::Impl::Found StepDatabase::Impl::find(SQLite::Statement& select, co
 
 void StepDatabase::Impl::transaction(const GroupCommit::Work& all) {
   written_.clear();
-  in_transaction(writer_, "BEGIN IMMEDIATE", all);
+  transactions_.run(all);
   for (const Written& one : written_) {
     if (on_written_) on_written_(one.stored, one.now);
   }
