@@ -25,12 +25,7 @@ constexpr SqliteKind kind{"audit buffer", 0x6d6f6761 /* "moga" */, 1, R"(
     WITHOUT ROWID;
   CREATE INDEX kept_steps ON steps(kept);
 )"};
-constexpr const char* file_name = "audit.sqlite";
-constexpr const char* lock_name = "audit.lock";
-
-Fault refused(const std::filesystem::path& file, std::string_view what) {
-  return {Fault::Kind::malformed, fmt::format("{}: {}", file.string(), what), {}};
-}
+constexpr const char* name = "audit";
 
 std::int64_t seconds(AuditTime time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
@@ -113,7 +108,7 @@ auto guarded(const Work& work) {
   try {
     return work();
   } catch (const SQLite::Exception& error) {
-    throw AuditBufferFailure(fmt::format("{}: {}", file_name, error.what()));
+    throw AuditBufferFailure(fmt::format("{}.sqlite: {}", name, error.what()));
   }
 }
 
@@ -124,31 +119,18 @@ AuditBuffer::~AuditBuffer() = default;
 
 mapping::Result<std::unique_ptr<AuditBuffer>> AuditBuffer::open(
     const std::filesystem::path& directory) {
-  const std::filesystem::path file = directory / file_name;
-  const std::filesystem::path lock_file = directory / lock_name;
-  StateLock lock;
-  const std::string cannot = lock.take(lock_file);
-  if (!cannot.empty()) return refused(lock_file, cannot);
-  make_private_file(file);
-  std::error_code ignored;  // one that was there may have been open to others
-  std::filesystem::permissions(
-      file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, ignored);
-  try {
-    auto impl = std::make_unique<Impl>(file, std::move(lock));
-    const std::string wrong = impl->prepare();
-    if (!wrong.empty()) return refused(file, wrong);
-    return std::unique_ptr<AuditBuffer>(new AuditBuffer(std::move(impl)));
-  } catch (const SQLite::Exception& error) {
-    if (is_damage(error)) {
-      return refused(file, fmt::format("is damaged ({}): move it away with its -wal and -shm to "
-                                       "begin anew, and keep it: it holds audit messages that no "
-                                       "collector has",
-                                       error.what()));
-    }
-    return refused(file, fmt::format("cannot be used ({}): expected a file in state_dir that this "
-                                     "user may write, and room on its disk",
-                                     error.what()));
-  }
+  const StateFile state{.directory = directory,
+                        .name = name,
+                        .when_damaged =
+                            "move it away with its -wal and -shm to begin anew, and "
+                            "keep it: it holds audit messages that no collector has"};
+  std::unique_ptr<Impl> impl;
+  std::string wrong = open_state_file(state, [&](const auto& file, StateLock lock) {
+    impl = std::make_unique<Impl>(file, std::move(lock));
+    return impl->prepare();
+  });
+  if (!wrong.empty()) return Fault{.what = std::move(wrong)};
+  return std::unique_ptr<AuditBuffer>(new AuditBuffer(std::move(impl)));
 }
 
 void AuditBuffer::transaction(const std::function<void()>& work) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,10 +27,43 @@ std::string StateLock::take(const std::filesystem::path& file) {
   return "is in use by another modgate: expected a state_dir of its own for each";
 }
 
+namespace {
+
 // What cannot be made cannot be opened either, and SQLite says why.
 void make_private_file(const std::filesystem::path& file) {
   const int descriptor = ::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-  if (descriptor >= 0) ::close(descriptor);
+  if (descriptor < 0) return;
+  ::fchmod(descriptor, 0600);  // one that was there may have been open to others
+  ::close(descriptor);
+}
+
+bool is_damage(const SQLite::Exception& error) {
+  return error.getErrorCode() == SQLITE_CORRUPT || error.getErrorCode() == SQLITE_NOTADB;
+}
+
+}  // namespace
+
+std::string open_state_file(const StateFile& state, const OpenState& open) {
+  const std::filesystem::path file = state.directory / (state.name + ".sqlite");
+  const auto wrong = [](const std::filesystem::path& which, std::string_view what) {
+    return what.empty() ? std::string() : fmt::format("{}: {}", which.string(), what);
+  };
+  StateLock lock;
+  if (!state.visit) {
+    const std::filesystem::path lock_file = state.directory / (state.name + ".lock");
+    const std::string taken = lock.take(lock_file);
+    if (!taken.empty()) return wrong(lock_file, taken);
+    make_private_file(file);
+  }
+  try {
+    return wrong(file, open(file, std::move(lock)));
+  } catch (const SQLite::Exception& error) {
+    return wrong(file, is_damage(error)
+                           ? fmt::format("is damaged ({}): {}", error.what(), state.when_damaged)
+                           : fmt::format("cannot be used ({}): expected a file in state_dir that "
+                                         "this user may write, and room on its disk",
+                                         error.what()));
+  }
 }
 
 std::string check_kind(SQLite::Database& database, const SqliteKind& kind, bool create) {
@@ -56,10 +90,6 @@ std::string check_kind(SQLite::Database& database, const SqliteKind& kind, bool 
 void check_damage(SQLite::Database& database) {
   const std::string damage = database.execAndGet("PRAGMA quick_check(1)").getString();
   if (damage != "ok") throw SQLite::Exception(damage, SQLITE_CORRUPT);
-}
-
-bool is_damage(const SQLite::Exception& error) {
-  return error.getErrorCode() == SQLITE_CORRUPT || error.getErrorCode() == SQLITE_NOTADB;
 }
 
 Transactions::Transactions(SQLite::Database& database, Lock lock)

@@ -33,8 +33,18 @@ class StateLock {
   int descriptor_ = -1;
 };
 
-/// Makes the file where there is none, for this user's eyes only, as those beside it will be.
-void make_private_file(const std::filesystem::path& file);
+/// DIRECTORY/NAME.sqlite, held by DIRECTORY/NAME.lock.
+struct StateFile {
+  std::filesystem::path directory;
+  std::string name;
+  std::string when_damaged;  ///< what a person is to do
+  bool visit = false;        ///< beside the process that holds it, where the file is there
+};
+/// Takes the lock and makes the file, for this user's eyes only, as those beside it will be. Then
+/// calls open, which says what is wrong with the file, or nothing, and may throw SQLite::Exception.
+/// Returns what is wrong and where, or nothing.
+using OpenState = std::function<std::string(const std::filesystem::path& file, StateLock lock)>;
+std::string open_state_file(const StateFile& state, const OpenState& open);
 
 /// Whose a file is, and what is in it.
 struct SqliteKind {
@@ -48,7 +58,6 @@ struct SqliteKind {
 std::string check_kind(SQLite::Database& database, const SqliteKind& kind, bool create);
 /// Reads the whole file; throws SQLite::Exception with SQLITE_CORRUPT if it is damaged.
 void check_damage(SQLite::Database& database);
-bool is_damage(const SQLite::Exception& error);
 
 /// Transactions of one connection, one at a time.
 class Transactions {

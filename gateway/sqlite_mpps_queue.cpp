@@ -175,33 +175,21 @@ SqliteMppsQueue::~SqliteMppsQueue() = default;
 
 mapping::Result<std::unique_ptr<SqliteMppsQueue>> SqliteMppsQueue::open(
     const std::filesystem::path& directory, Role role) {
-  const std::filesystem::path file = directory / "mpps-queue.sqlite";
-  const auto refuse = [](const std::filesystem::path& which, std::string_view what) {
-    return Fault{.what = fmt::format("{}: {}", which.string(), what)};
-  };
-  StateLock lock;
-  try {
-    if (role == Role::gateway) {
-      const std::filesystem::path lock_file = directory / "mpps-queue.lock";
-      const std::string wrong = lock.take(lock_file);
-      if (!wrong.empty()) return refuse(lock_file, wrong);
-      make_private_file(file);
-    }
-    auto impl = std::make_unique<Impl>(file, role, std::move(lock));
-    const std::string wrong = impl->prepare();
-    if (!wrong.empty()) return refuse(file, wrong);
-    return std::unique_ptr<SqliteMppsQueue>(new SqliteMppsQueue(std::move(impl)));
-  } catch (const SQLite::Exception& error) {
-    if (is_damage(error)) {
-      return refuse(file,
-                    fmt::format("the MPPS queue is damaged ({}): nothing is thrown away. Move the "
-                                "file and those beside it to a safe place, save what can be read "
-                                "of it as docs/mpps-queue.md says (\"sqlite3 FILE .dump\"), and "
-                                "start again",
-                                error.what()));
-    }
-    return refuse(file, fmt::format("the MPPS queue cannot be opened: {}", error.what()));
-  }
+  const StateFile state{
+      .directory = directory,
+      .name = "mpps-queue",
+      .when_damaged =
+          "nothing is thrown away. Move the file and those beside it to a safe place, "
+          "save what can be read of the MPPS queue as docs/mpps-queue.md says "
+          "(\"sqlite3 FILE .dump\"), and start again",
+      .visit = role == Role::visitor};
+  std::unique_ptr<Impl> impl;
+  std::string wrong = open_state_file(state, [&](const auto& file, StateLock lock) {
+    impl = std::make_unique<Impl>(file, role, std::move(lock));
+    return impl->prepare();
+  });
+  if (!wrong.empty()) return Fault{.what = std::move(wrong)};
+  return std::unique_ptr<SqliteMppsQueue>(new SqliteMppsQueue(std::move(impl)));
 }
 
 MppsQueue::Accepted SqliteMppsQueue::accept(const MppsMessage& message, const Judge& judge) {

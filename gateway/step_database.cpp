@@ -21,13 +21,8 @@ using mapping::Uid;
 constexpr SqliteKind kind{
     "store", 0x6d6f6773, 1,  // "mogs"
     "CREATE TABLE performed_steps(mpps TEXT PRIMARY KEY, attributes BLOB NOT NULL)"};
-constexpr const char* file_name = "performed_steps.sqlite";
-constexpr const char* lock_name = "performed_steps.lock";
+constexpr const char* name = "performed_steps";
 constexpr int busy_timeout_milliseconds = 5000;
-
-Fault refused(const std::filesystem::path& file, std::string_view what) {
-  return {Fault::Kind::malformed, fmt::format("{}: {}", file.string(), what), {}};
-}
 
 /// A step as it lies there.
 Result<DataSet> step_of(const SQLite::Column& column) {
@@ -35,7 +30,8 @@ Result<DataSet> step_of(const SQLite::Column& column) {
 }
 
 [[noreturn]] void throw_damaged(const Fault& fault) {
-  throw StepDatabaseFailure(fmt::format("{}: a step in it is damaged: {}", file_name, fault.what));
+  throw StepDatabaseFailure(
+      fmt::format("{}.sqlite: a step in it is damaged: {}", name, fault.what));
 }
 
 }  // namespace
@@ -151,7 +147,7 @@ auto guarded(const Work& work) {
   try {
     return work();
   } catch (const SQLite::Exception& error) {
-    throw StepDatabaseFailure(fmt::format("{}: {}", file_name, error.what()));
+    throw StepDatabaseFailure(fmt::format("{}.sqlite: {}", name, error.what()));
   }
 }
 
@@ -161,27 +157,18 @@ StepDatabase::StepDatabase(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) 
 StepDatabase::~StepDatabase() = default;
 
 Result<std::unique_ptr<StepDatabase>> StepDatabase::open(const std::filesystem::path& directory) {
-  const std::filesystem::path file = directory / file_name;
-  StateLock lock;
-  const std::filesystem::path lock_file = directory / lock_name;
-  const std::string cannot = lock.take(lock_file);
-  if (!cannot.empty()) return refused(lock_file, cannot);
-  try {
-    make_private_file(file);
-    auto impl = std::make_unique<Impl>(file, std::move(lock));
-    const std::string wrong = impl->prepare();
-    if (!wrong.empty()) return refused(file, wrong);
-    return std::unique_ptr<StepDatabase>(new StepDatabase(std::move(impl)));
-  } catch (const SQLite::Exception& error) {
-    if (is_damage(error)) {
-      return refused(file, fmt::format("is damaged ({}): restore it from a backup, or move it away "
-                                       "with its -wal and -shm to begin without performed steps",
-                                       error.what()));
-    }
-    return refused(file, fmt::format("cannot be used ({}): expected a file in state_dir that this "
-                                     "user may write, and room on its disk",
-                                     error.what()));
-  }
+  const StateFile state{.directory = directory,
+                        .name = name,
+                        .when_damaged =
+                            "restore it from a backup, or move it away with its -wal "
+                            "and -shm to begin without performed steps"};
+  std::unique_ptr<Impl> impl;
+  std::string wrong = open_state_file(state, [&](const auto& file, StateLock lock) {
+    impl = std::make_unique<Impl>(file, std::move(lock));
+    return impl->prepare();
+  });
+  if (!wrong.empty()) return Fault{.what = std::move(wrong)};
+  return std::unique_ptr<StepDatabase>(new StepDatabase(std::move(impl)));
 }
 
 void StepDatabase::change(const Uid& mpps, const Decide& decide) {

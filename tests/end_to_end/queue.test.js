@@ -539,7 +539,7 @@ describe('the disk', () => {
   test('a queue file that is read-only', async () => {
     const file = await leftBehind('read-only file');
     fs.chmodSync(file, 0o444);
-    assert.match(await refusesToStart(path.dirname(file), unprivileged), /mpps-queue\.sqlite.*(readonly|cannot be (opened|written))/);
+    assert.match(await refusesToStart(path.dirname(file), unprivileged), /mpps-queue\.sqlite: cannot be used .*expected a file in state_dir that this user may write/);
   });
 
   test('a second gateway on the same state_dir; the first goes on', async () => {
@@ -558,7 +558,7 @@ describe('the disk', () => {
       const at = Math.floor((bytes.length * from) / 4096) * 4096;
       bytes.fill(0xa5, at, at + 8192);
       fs.writeFileSync(file, bytes);
-      assert.match(await refusesToStart(path.dirname(file)), /the MPPS queue is damaged .*docs\/mpps-queue\.md.*start again/);
+      assert.match(await refusesToStart(path.dirname(file)), /mpps-queue\.sqlite: is damaged .*docs\/mpps-queue\.md.*start again/);
       assert.deepEqual(fs.readFileSync(file), bytes);
     });
   }

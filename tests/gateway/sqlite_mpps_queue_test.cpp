@@ -534,7 +534,7 @@ TEST_CASE("a second gateway is refused, and so are other files and damaged ones"
     std::ofstream(file) << std::string(8192, 'x');
     const auto none = SqliteMppsQueue::open(directory.path(), Role::gateway);
     REQUIRE_FALSE(none);
-    CHECK(none.fault().what.find("the MPPS queue is damaged") != std::string::npos);
+    CHECK(none.fault().what.find("mpps-queue.sqlite: is damaged (") != std::string::npos);
     CHECK(none.fault().what.find("sqlite3 FILE .dump") != std::string::npos);
   }
   SECTION("damaged in the middle") {
@@ -549,7 +549,7 @@ TEST_CASE("a second gateway is refused, and so are other files and damaged ones"
     }
     const auto none = SqliteMppsQueue::open(directory.path(), Role::gateway);
     REQUIRE_FALSE(none);
-    CHECK(none.fault().what.find("the MPPS queue is damaged") != std::string::npos);
+    CHECK(none.fault().what.find("mpps-queue.sqlite: is damaged (") != std::string::npos);
   }
   SECTION("for nobody else's eyes") {
     const auto queue = open(directory);
