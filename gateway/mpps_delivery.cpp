@@ -185,7 +185,8 @@ void Line::exchange(Lock& lock) {
   exchanged_ = Clock::now();
   if (!taken) {  // what can never be recorded is settled by the next start
     std::move(ended.begin(), ended.end(), std::back_inserter(ended_));
-    not_before_ = exchanged_ + after_database_failure;
+    look_at_ = not_before_ = exchanged_ + after_database_failure;
+    changed_.notify_one();  // another keeps the time while this one brings what is ready
     return;
   }
   const std::size_t more = taken->deliveries.size();

@@ -302,6 +302,31 @@ TEST_CASE("what was taken for a receiver that goes down is given back, untried")
   CHECK(line.queue->list({}).size() == 20);
 }
 
+TEST_CASE("what could not be recorded is recorded as soon as the database works again") {
+  struct Failing : EmptyQueue {
+    std::atomic<int> calls{0};
+    std::atomic<bool> recorded{false};
+    Taken finish(const std::string&, const std::vector<Ended>& ended, QueueTime,
+                 std::size_t) override {
+      switch (++calls) {
+        case 1:
+          return {{{.id = 1, .receiver = "ris", .message = create_message(1)}}, std::nullopt};
+        case 2:
+          throw QueueFailure("disk full");
+        default:
+          recorded = recorded || ended.size() == 1;
+          return {};
+      }
+    }
+  } queue;
+  Receiver ris;
+  MppsDelivery delivery(queue, {{"ris", &ris, [](const mapping::Context&) { return true; }}},
+                        {.workers = GENERATE(1, 4)}, [](mapping::LogLevel, std::string_view) {});
+  delivery.start();
+  CHECK(ris.wait([&] { return queue.recorded.load(); }));
+  CHECK(ris.log() == Lines{of(1, "create")});
+}
+
 TEST_CASE("the log names message, receiver, status and what follows, and nothing of the patient") {
   Line line;
   line.ris.fault = [](Transaction, int) { return Outcome::answered(0x0106); };
