@@ -344,6 +344,37 @@ describe('a Security Alert', () => {
     expectValid(collector);
   });
 
+  test('is sent for a refused user identity: by who refuses a caller, and by whom a backend refuses', async () => {
+    const users = house.newPath('.users');
+    fs.writeFileSync(users, 'anna:$2b$04$n1cmOIRytAQe.MRr2U/iveVRFQpLkcCVu3pyqfAvIwv4Mbv0Trl4.\n'); // "secret"
+    const password = house.newPath('.password');
+    fs.writeFileSync(password, 'wrong', { mode: 0o600 });
+    const [told, tells] = [await UdpCollector.start(house), await UdpCollector.start(house)];
+    const { web, ...store } = withStore({ audit: { syslog: told.uri } });
+    const asked = await startModgate(house, 'asks who it is', { dimse: { ...web, users }, ...store });
+    const stranger = await startModgate(house, 'a stranger to it', {
+      web: { worklist: 'ris' }, audit: { syslog: tells.uri },
+      'backend ris': {
+        kind: 'scp', ae_title: 'MODGATE', host: '127.0.0.1', port: asked.dimse.port, username: 'anna', password_file: password,
+        calling_ae_title: 'GATE',
+      },
+    });
+    assert.equal((await get(stranger, `${scheduled}?PatientID=1`)).status, 403);
+
+    const [caller] = await told.wait(1, of('alert'));
+    assert.deepEqual([caller.type, caller.action, caller.outcome], ['110126', 'E', '4']);
+    assert.equal(caller.description, 'Association rejected: user identity missing or refused');
+    assert.deepEqual(caller.participants.map(({ id, aeTitles, at }) => [id, aeTitles, at]), [
+      [String(asked.child.pid), undefined, os.hostname()], ['GATE', 'AETITLES=GATE', '127.0.0.1']]);
+    const [backend] = await tells.wait(1, of('alert'));
+    assert.deepEqual([backend.type, backend.outcome, backend.participants[1].id], ['110126', '4', 'MODGATE']);
+    assert.match(backend.description, /^Toward a backend: /);
+    for (const collector of [told, tells]) {
+      expectValid(collector);
+      for (const { xml } of collector.received) assert.doesNotMatch(xml, /secret|wrong|anna/);
+    }
+  });
+
   test('is sent by a web front that speaks TLS, and not for a probe that says nothing', async () => {
     const certificates = await makeCertificates(house);
     const collector = await UdpCollector.start(house);
