@@ -196,8 +196,8 @@ void Line::exchange(Lock& lock) {
     look_at_ = exchanged_ + std::clamp(*taken->next_due - queue_now(), at_once, longest_sleep);
   }
   if (news_) look_at_ = std::min(look_at_, exchanged_ + gathering);
-  if (more == 0) return;
-  // The first is for this worker. Another has to keep the time meanwhile.
+  if (ready_.empty()) return;
+  // One of them is for this worker. Another has to keep the time meanwhile.
   if (look_at_ < exchanged_ + longest_sleep) changed_.notify_one();
   for (std::size_t i = 1; i < std::min(more, options_.workers); ++i) changed_.notify_one();
 }
