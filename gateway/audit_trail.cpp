@@ -99,7 +99,6 @@ class AuditTrail::Impl {
   bool deliver(const std::vector<AuditBuffer::Stored>& batch);
   void note_up();
   void note_down(const SyslogSender::Failure& failure);
-  std::string target() const;
 
   AuditOptions options_;
   const mapping::Log log_;
@@ -418,7 +417,8 @@ void AuditTrail::Impl::note_up() {
   up_ = true;
   if (down_because_.empty()) return;
   down_because_.clear();
-  log_(LogLevel::info, fmt::format("audit: the collector {} takes messages again", target()));
+  log_(LogLevel::info,
+       fmt::format("audit: the collector {} takes messages again", options_.syslog.target.uri()));
 }
 
 void AuditTrail::Impl::note_down(const SyslogSender::Failure& failure) {
@@ -427,7 +427,7 @@ void AuditTrail::Impl::note_down(const SyslogSender::Failure& failure) {
   down_because_ = failure.why;
   log_(LogLevel::warn,
        fmt::format("audit: the collector {} takes no messages: {}; they wait in state_dir",
-                   target(), failure.why));
+                   options_.syslog.target.uri(), failure.why));
   if (!failure.authentication) return;
   AuditedAlert alert;
   alert.type = audit_code::node_authentication;
@@ -436,14 +436,6 @@ void AuditTrail::Impl::note_down(const SyslogSender::Failure& failure) {
   alert.node = options_.syslog.target.host;
   alert.time = std::chrono::system_clock::now();
   record(std::move(alert));
-}
-
-std::string AuditTrail::Impl::target() const {
-  const SyslogTarget& target = options_.syslog.target;
-  const bool tls = target.transport == SyslogTarget::Transport::tls;
-  const bool ipv_6 = target.host.find(':') != std::string::npos;
-  return fmt::format("{}://{}{}{}:{}", tls ? "tls" : "udp", ipv_6 ? "[" : "", target.host,
-                     ipv_6 ? "]" : "", target.port);
 }
 
 // -------------------------------------------------------------------------------------------------

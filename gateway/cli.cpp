@@ -150,8 +150,9 @@ int run_command_line(int argc, char** argv) {
       "check", "read and validate the configuration, print it with its defaults");
   std::string check_path;
   check_command->add_option("--config", check_path, "INI file")->type_name("FILE")->required();
-  CLI::App* const probe_command =
-      app.add_subcommand("probe", "ask every backend now, say what came back and what to change");
+  CLI::App* const probe_command = app.add_subcommand(
+      "probe",
+      "ask every backend and the audit collector now, say what came back and what to change");
   std::string probe_path;
   probe_command->add_option("--config", probe_path, "INI file")->type_name("FILE")->required();
   QueueCommandLine queue(app);

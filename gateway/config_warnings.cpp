@@ -36,9 +36,9 @@ std::string_view doubt_about(std::filesystem::path directory) {
   switch (static_cast<std::uint32_t>(system.f_type)) {
     case TMPFS_MAGIC:
     case RAMFS_MAGIC:
-      return "is in memory (tmpfs), so the steps kept there are lost when this machine stops";
+      return "is in memory (tmpfs), so what is kept there is lost when this machine stops";
     case OVERLAYFS_SUPER_MAGIC:
-      return "is in a container's own layer (overlay), so the steps kept there go with it";
+      return "is in a container's own layer (overlay), so what is kept there goes with it";
     case NFS_SUPER_MAGIC:
     case SMB_SUPER_MAGIC:
     case cifs:
@@ -178,9 +178,10 @@ class Warner {
   }
 
   void check_state_directory() {
-    bool used = std::any_of(config_.backends.begin(), config_.backends.end(), [](const auto& one) {
-      return std::holds_alternative<StepStoreOptions>(one.second.options);
-    });
+    bool used = config_.audit ||
+                std::any_of(config_.backends.begin(), config_.backends.end(), [](const auto& one) {
+                  return std::holds_alternative<StepStoreOptions>(one.second.options);
+                });
     for_each_route([&used](const Route& route, bool) { used = used || needs_queue(route); });
     const std::string_view doubt = used ? doubt_about(config_.state_dir) : std::string_view();
     if (doubt.empty()) return;

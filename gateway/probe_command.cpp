@@ -100,6 +100,10 @@ bool resolve(const std::string& host, Report& report) {
   return true;
 }
 
+constexpr auto mend_tls =
+    "here: tls_trusted must hold the CA of its certificate, and the certificate be for this host; "
+    "there: the port must speak TLS, and trust our tls_certificate if it asks for one";
+
 /// What holds for both kinds of peer. False: it is about something else.
 bool report_connection(const Outcome& outcome, const std::string& peer, bool tls, Report& report) {
   if (outcome.event == NetworkEvent::connect_failed) {
@@ -112,9 +116,7 @@ bool report_connection(const Outcome& outcome, const std::string& peer, bool tls
   if (outcome.event == NetworkEvent::tls_failed) {
     report.bad("TLS",
                outcome.error_comment.empty() ? "the handshake was ended" : outcome.error_comment,
-               "here: tls_trusted must hold the CA of its certificate, and the certificate be for "
-               "this host; there: the port must speak TLS, and trust our tls_certificate if it "
-               "asks for one");
+               mend_tls);
     return true;
   }
   if (tls) report.good("TLS", "agreed, certificate checked");
@@ -260,6 +262,33 @@ bool probe(const std::string& name, const BackendConfig& backend, const Uses& us
   return report.all_good();
 }
 
+// --- The collector of audit messages -------------------------------------------------------------
+
+/// No message is sent: whatever came there would be a record of the trail.
+void probe_collector(const SyslogOptions& options, Report& report) {
+  if (!resolve(options.target.host, report)) return;
+  if (options.target.transport == SyslogTarget::Transport::udp) {
+    return report.note("UDP", "is not answered: whether it arrives, the collector's log says");
+  }
+  const auto sender = SyslogSender::make(options, -1);
+  if (!sender) return report.bad("options", sender.fault().what, "here: correct [audit]");
+  const auto failure = sender.value()->send({});
+  if (!failure) return report.good("TLS", "agreed, certificate checked");
+  report.bad(failure->authentication ? "TLS" : "connection", failure->why,
+             failure->authentication
+                 ? mend_tls
+                 : "there: start the collector, see that it listens on this port and that no "
+                   "firewall is in the way; here: correct syslog in [audit]");
+}
+
+bool probe(const SyslogOptions& options, std::ostream& out) {
+  Report report(out);
+  out << fmt::format("collector of audit messages {}\n", options.target.uri());
+  probe_collector(options, report);
+  out << '\n';
+  return report.all_good();
+}
+
 }  // namespace
 
 int run_probe_command(const Config& config, std::ostream& out) {
@@ -269,10 +298,12 @@ int run_probe_command(const Config& config, std::ostream& out) {
     if (!probe(name, backend, uses_of(config, name), out)) ++failed;
     out << '\n';
   }
+  const bool collector_good = !config.audit || probe(config.audit->syslog, out);
   out << (failed == 0
               ? fmt::format("all {} backends are as they should be\n", config.backends.size())
               : fmt::format("{} of {} backends failed\n", failed, config.backends.size()));
-  return failed == 0 ? 0 : 1;
+  if (!collector_good) out << "the collector of audit messages failed\n";
+  return failed == 0 && collector_good ? 0 : 1;
 }
 
 }  // namespace gateway

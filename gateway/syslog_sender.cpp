@@ -104,6 +104,12 @@ mapping::Result<SyslogTarget> SyslogTarget::parse(std::string_view uri) {
   return target;
 }
 
+std::string SyslogTarget::uri() const {
+  const bool ipv_6 = host.find(':') != std::string::npos;
+  return fmt::format("{}://{}{}{}:{}", transport == Transport::tls ? "tls" : "udp",
+                     ipv_6 ? "[" : "", host, ipv_6 ? "]" : "", port);
+}
+
 std::string to_syslog(const SyslogHeader& header, std::string_view utf_8) {
   return fmt::format("<85>1 {} {} {} {} DICOM+RFC3881 - \xEF\xBB\xBF{}", header.time,
                      header_field(header.host, 255), header_field(header.app_name, 48),

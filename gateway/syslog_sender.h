@@ -25,6 +25,7 @@ struct SyslogTarget {
 
   /// udp://HOST[:514] | tls://HOST[:6514]. Fault: what is expected.
   static mapping::Result<SyslogTarget> parse(std::string_view uri);
+  std::string uri() const;  ///< with its port
 };
 
 struct SyslogHeader {

@@ -7,6 +7,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { after, describe, test } from 'node:test';
 import { makeCertificates } from './support/certificates.js';
+import { TlsCollector } from './support/collector.js';
 import { dump2dcm, exampleDumps, findscu, startWlmscpfs } from './support/dcmtk.js';
 import { encode } from './support/data_set.js';
 import { freePort, House, until, within } from './support/house.js';
@@ -458,5 +459,45 @@ describe('modgate probe', () => {
     });
     assert.equal(code, 1);
     assert.equal([...output.matchAll(/^ +TLS +FAILED/gm)].length, 2, output);
+  });
+
+  test('the collector of audit messages: a handshake, and no message', async () => {
+    const [ours, theirs] = [await makeCertificates(house), await makeCertificates(house)];
+    const collector = await TlsCollector.start(house, ours);
+    const ask = async (audit) => {
+      const file = house.newPath('.ini');
+      fs.writeFileSync(file, ini({ web: { mpps: 'local' }, 'backend local': { kind: 'store' }, audit }));
+      const { code, stdout } = await house.run(modgateBinary, ['probe', '--config', file], { limit: 60000 });
+      return { code, output: stdout };
+    };
+    const identity = { tls_certificate: ours.certificate, tls_private_key: ours.key };
+    const fine = await ask({ syslog: collector.uri, tls_trusted: ours.trusted, ...identity });
+    assert.equal(fine.code, 0, fine.output);
+    assert.ok(fine.output.includes(`collector of audit messages ${collector.uri}\n`), fine.output);
+    assert.match(fine.output, /^ +TLS +ok +agreed, certificate checked$/m);
+
+    const advice = / +-> here: tls_trusted must hold the CA .*; there: .*trust our tls_certificate/;
+    const impostor = await ask({ syslog: collector.uri, tls_trusted: theirs.trusted, ...identity });
+    const stranger = await ask({
+      syslog: collector.uri, tls_trusted: ours.trusted, tls_certificate: theirs.certificate, tls_private_key: theirs.key,
+    });
+    for (const { code, output } of [impostor, stranger]) {
+      assert.equal(code, 1, output);
+      assert.match(output, /^ +TLS +FAILED +TLS: /m);
+      assert.match(output, advice);
+      assert.match(output, /all 1 backends are as they should be\nthe collector of audit messages failed\n$/);
+    }
+    await collector.close();
+    assert.deepEqual(collector.received, []);
+
+    const gone = await ask({ syslog: collector.uri, tls_trusted: ours.trusted });
+    assert.equal(gone.code, 1);
+    assert.match(gone.output, /^ +connection +FAILED +cannot connect: Connection refused\n +-> there: start the collector/m);
+    const unknown = await ask({ syslog: 'udp://no-such-host.invalid' });
+    assert.equal(unknown.code, 1);
+    assert.match(unknown.output, /^ +name +FAILED +no-such-host\.invalid: /m);
+    const udp = await ask({ syslog: 'udp://127.0.0.1' });
+    assert.equal(udp.code, 0, udp.output);
+    assert.match(udp.output, /^ +UDP +- +is not answered/m);
   });
 });

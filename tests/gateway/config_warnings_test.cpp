@@ -181,7 +181,7 @@ TEST_CASE("plain text to another machine, on both wires") {
   CHECK(warnings_of(replaced(web, "http://", "https://")).empty());
 }
 
-TEST_CASE("a state_dir in memory, where the queue or the store is used") {
+TEST_CASE("a state_dir in memory, where the queue, the store or the audit trail is kept") {
   struct statfs system {};
   REQUIRE(::statfs("/dev/shm", &system) == 0);
   REQUIRE(system.f_type == TMPFS_MAGIC);
@@ -200,6 +200,7 @@ TEST_CASE("a state_dir in memory, where the queue or the store is used") {
       warnings_of(state + on_loopback + "[modality one]\nae_title = CT\nmpps_delivery = queued\n"),
       expected));
   CHECK(only(warnings_of(state + on_loopback + "[backend local]\nkind = store\n"), expected));
+  CHECK(only(warnings_of(state + on_loopback + "[audit]\nsyslog = udp://127.0.0.1\n"), expected));
 }
 
 TEST_CASE("a backend that may take longer than those who ask it wait") {
