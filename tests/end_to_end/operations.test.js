@@ -60,6 +60,24 @@ test('its alerts are good ones, and of metrics that there are', async () => {
   assert.match(metrics, /^modgate_transactions_total\{.*status="failure"/m);
 });
 
+test('its questions to the admin port are answered', async () => {
+  const [, commands] = operations.match(/^```\n(curl [^`]*)^```/m);
+  const gateway = await startModgate(house, 'asked', {
+    web: { mpps: 'local' }, admin: { bind: '127.0.0.1', port: 0 }, 'backend local': { kind: 'store' },
+  });
+  const home = house.newPath();
+  fs.mkdirSync(home);
+  fs.writeFileSync(path.join(home, '.curlrc'), 'silent\nshow-error\nfail\nmax-time = 10\nwrite-out = "\\n%{http_code}\\n"\n');
+  const { admin: { host, port } } = gateway;
+  const { code, stdout, stderr } = await house.run('bash', ['-euc', commands.replaceAll('127.0.0.1:8082', `${host}:${port}`)],
+    { env: { CURL_HOME: home } });
+  assert.equal(code, 0, stderr);
+  const [alive, ready, metrics] = stdout.split(/^200$/m);
+  assert.match(alive, /^ok$/m);
+  assert.match(ready, /^ready$/m);
+  assert.match(metrics, /^# TYPE modgate_transactions_total counter$/m);
+});
+
 test('its certificate serves TLS', async () => {
   const [, command] = operations.match(/^```\n(openssl req[^`]*)^```/m);
   const directory = house.newPath();

@@ -580,6 +580,24 @@ describe('the disk', () => {
     assert.equal(pacs.register.steps.size + lost.length, 100);
   });
 
+  test('the backup that docs/mpps-queue.md tells of is made beside the running gateway, and holds what waits', async () => {
+    const document = fs.readFileSync(new URL('../../docs/mpps-queue.md', import.meta.url), 'utf8');
+    const [, command] = document.match(/`(sqlite3 mpps-queue\.sqlite "\.backup FILE")`/);
+    const port = await freePort();
+    const running = await startQueue('backed up', { pacs: scp({ port }) });
+    const created = Array.from({ length: 5 }, newUid);
+    for (const uid of created) assert.equal((await post(running, target(uid), begunInJson())).status, 201);
+    const directory = house.newPath();
+    fs.mkdirSync(directory);
+    const copy = path.join(directory, 'mpps-queue.sqlite');
+    const made = await house.run('bash', ['-euc', command.replace('FILE', copy)], { cwd: running.stateDirectory });
+    assert.equal(made.code, 0, made.stderr);
+    await running.child.stop();
+    const pacs = await startMppsScp(house, port);
+    await emptied(await startQueue('from its backup', { pacs: scp(pacs) }, { state: directory }));
+    assert.deepEqual([...pacs.register.steps.keys()].sort(), created.sort());
+  });
+
   test('a file of something else', async () => {
     const directory = house.newPath();
     fs.mkdirSync(directory);
