@@ -28,6 +28,18 @@ function sectionsOf(text) {
 
 const configurations = blocks('ini');
 
+test('every link and picture of the documents leads to a file', () => {
+  const root = new URL('../../', import.meta.url);
+  const documents = fs.readdirSync(new URL('docs/', root)).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
+  const broken = ['README.md', ...documents].flatMap((name) => {
+    const document = new URL(name, root);
+    return [...fs.readFileSync(document, 'utf8').matchAll(/\]\(([^)#\s]+)[^)]*\)/g)]
+      .map(([, link]) => new URL(link, document)).filter((link) => link.protocol === 'file:' && !fs.existsSync(link))
+      .map((link) => `${name}: ${link.pathname}`);
+  });
+  assert.deepEqual(broken, []);
+});
+
 test('README.md shows two configurations and one block of commands', () => {
   assert.equal(configurations.length, 2);
   assert.equal(blocks('sh').length, 1);
