@@ -90,6 +90,7 @@ STEP
 read -r -a command < <(sed -n 's/^ExecStart=//p' "$unit")
 start_gateway
 
+"$target${command[0]}" probe --config "$configuration" >"$scratch/probe" || { cat "$scratch/probe"; fail "probe finds a fault"; }
 echoscu -aec MODGATE 127.0.0.1 "$dimse" || fail "no answer to C-ECHO"
 findscu -W -aec MODGATE 127.0.0.1 "$dimse" -k PatientName= -k 'ScheduledProcedureStepSequence[0].Modality=CT' 2>&1 |
   grep 'TEST^PACKAGE' || fail "C-FIND did not find the scheduled step"
@@ -128,6 +129,10 @@ for _ in $(seq 100); do
 done
 sed -i "/^\[backend local\]/,\$d" "$configuration"
 printf '[backend local]\nkind = scp\nae_title = RIS\nhost = 127.0.0.1\nport = %s\n' "$port" >>"$configuration"
+# It offers no MPPS, which probe says.
+if "$target${command[0]}" probe --config "$configuration" >"$scratch/probe"; then fail "probe finds no fault"; fi
+grep -q '^  worklist  *ok' "$scratch/probe" || { cat "$scratch/probe"; fail "probe does not find the worklist"; }
+grep -q '^  MPPS  *FAILED' "$scratch/probe" || { cat "$scratch/probe"; fail "probe does not say that there is no MPPS"; }
 start_gateway
 curl -sS --fail-with-body --max-time 10 "http://$web/modality-scheduled-procedure-steps?AccessionNumber=A2" |
   grep -q 'TEST^RIS' || fail "Search did not find the scheduled step of the RIS"
