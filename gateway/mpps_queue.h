@@ -147,14 +147,15 @@ class QueueFailure : public std::runtime_error {
 
 /// Safe from any thread. Functions block for the disk.
 ///
-/// * Durable: what accept, finish and decide report as done survives the death of the process and
-/// of
-///   the machine.
+/// * Durable: what accept, decide, retry and discard report as done survives the death of the
+///   process and of the machine. What finish has recorded survives the process; the machine may
+///   forget it as long as no later message of that MPPS may go because of it.
 /// * Order: of one MPPS and one receiver, a message is handed out only after all that were accepted
 ///   before it are delivered or discarded. A held one holds back those behind it.
 /// * Single delivery: a message that was handed out is handed out to nobody else until it is
-///   finished, or until the process that had it is gone; then with maybe_sent. Undecided ones of a
-///   process that is gone are held: nobody knows what the one asked first has made of them.
+///   finished, or until the process that had it is gone. What is due after that has maybe_sent.
+///   Undecided ones of a process that is gone are held: nobody knows what the one asked first has
+///   made of them.
 class MppsQueue {
  public:
   virtual ~MppsQueue() = default;
@@ -173,8 +174,7 @@ class MppsQueue {
     std::vector<Delivery> deliveries;   ///< the longest due first
     std::optional<QueueTime> next_due;  ///< of the next one; nothing if none waits
   };
-  virtual Taken take(const std::string& receiver, QueueTime now, std::size_t at_most) = 0;
-  /// Says how some of this receiver's ended, and takes the next, at the price of one.
+  /// Says how some of this receiver's ended, none perhaps, and takes the next, at the price of one.
   virtual Taken finish(const std::string& receiver, const std::vector<Ended>& ended, QueueTime now,
                        std::size_t take_at_most) = 0;
   /// Makes what waits for its time due now: the receiver is back.

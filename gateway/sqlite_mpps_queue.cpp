@@ -208,11 +208,6 @@ void SqliteMppsQueue::decide(MessageId id, bool happened) {
   });
 }
 
-MppsQueue::Taken SqliteMppsQueue::take(const std::string& receiver, QueueTime now,
-                                       std::size_t at_most) {
-  return finish(receiver, {}, now, at_most);
-}
-
 MppsQueue::Taken SqliteMppsQueue::finish(const std::string& receiver,
                                          const std::vector<Ended>& ended, QueueTime now,
                                          std::size_t take_at_most) {

@@ -1,4 +1,5 @@
-// The durable queue in one SQLite file: WAL, synchronous=FULL, group commit.
+// The durable queue in one SQLite file: WAL, group commit, and a sync of its own beside the next
+// transaction.
 #pragma once
 
 #include <filesystem>
@@ -16,8 +17,7 @@ class SqliteMppsQueue : public MppsQueue {
   /// How a queue is opened.
   enum class Role : std::uint8_t {
     /// The gateway: creates the file where there is none, refuses a second gateway, checks the
-    /// file,
-    /// takes back what a gateway that is gone had on its way.
+    /// file, takes back what a gateway that is gone had on its way.
     gateway,
     /// Somebody who looks and mends while a gateway may be running. The file must be there.
     visitor
@@ -29,7 +29,6 @@ class SqliteMppsQueue : public MppsQueue {
 
   Accepted accept(const MppsMessage& message, const Judge& judge) override;
   void decide(MessageId id, bool happened) override;
-  Taken take(const std::string& receiver, QueueTime now, std::size_t at_most) override;
   Taken finish(const std::string& receiver, const std::vector<Ended>& ended, QueueTime now,
                std::size_t take_at_most) override;
   void make_due(const std::string& receiver, QueueTime now) override;

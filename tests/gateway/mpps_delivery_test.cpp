@@ -151,7 +151,8 @@ TEST_CASE("a receiver that says when to come again is left alone until then") {
   line.delivery->start();
   line.accept(create_message(1));
   REQUIRE(line.ris.wait([&] { return line.queue->list({}).at(0).attempts == 1; }));
-  CHECK(line.queue->take("ris", queue_now(), 1).next_due > queue_now() + std::chrono::minutes(59));
+  CHECK(line.queue->finish("ris", {}, queue_now(), 1).next_due >
+        queue_now() + std::chrono::minutes(59));
 }
 
 TEST_CASE("a refusal is held, what comes after it waits, other steps go on") {

@@ -41,7 +41,7 @@ class Directory {
 /// The next message that is due, or nothing.
 inline std::optional<gateway::Delivery> take(gateway::MppsQueue& queue, const std::string& receiver,
                                              gateway::QueueTime now) {
-  auto taken = queue.take(receiver, now, 1);
+  auto taken = queue.finish(receiver, {}, now, 1);
   if (taken.deliveries.empty()) return std::nullopt;
   return std::move(taken.deliveries.front());
 }
@@ -72,7 +72,6 @@ struct EmptyQueue : gateway::MppsQueue {
   using QueueTime = gateway::QueueTime;
   Accepted accept(const gateway::MppsMessage&, const gateway::Judge&) override { return {}; }
   void decide(MessageId, bool) override {}
-  Taken take(const std::string&, QueueTime, std::size_t) override { return {}; }
   Taken finish(const std::string&, const std::vector<gateway::Ended>&, QueueTime,
                std::size_t) override {
     return {};

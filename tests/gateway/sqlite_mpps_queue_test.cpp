@@ -101,7 +101,7 @@ TEST_CASE("one MPPS and receiver: strictly one after the other; others at the sa
                         .status = 0x0213,
                         .reason = "busy"};
     CHECK_FALSE(finish(*queue, *first, again));
-    CHECK(queue->take("ris", queue_now(), 0).next_due == again.due);
+    CHECK(queue->finish("ris", {}, queue_now(), 0).next_due == again.due);
     CHECK_FALSE(take(*queue, "ris", queue_now()));
     const auto retried = take(*queue, "ris", later());
     REQUIRE(retried);
@@ -368,7 +368,7 @@ TEST_CASE("several at a time, each of another MPPS; what was not tried is as it 
     accept(*queue, create_message(step));
     accept(*queue, update_message(step, described("a")));
   }
-  const auto [first, due] = queue->take("ris", queue_now(), 2);
+  const auto [first, due] = queue->finish("ris", {}, queue_now(), 2);
   REQUIRE(first.size() == 2);
   CHECK(first[0].message.transaction == "t1");
   CHECK(first[1].message.transaction == "t2");
@@ -385,7 +385,7 @@ TEST_CASE("several at a time, each of another MPPS; what was not tried is as it 
   CHECK(next.deliveries[1].attempts == 0);
   CHECK_FALSE(next.deliveries[1].maybe_sent);
   CHECK(next.deliveries[2].message.transaction == "t3");
-  CHECK(queue->take("ris", queue_now(), 9).deliveries.empty());
+  CHECK(queue->finish("ris", {}, queue_now(), 9).deliveries.empty());
 }
 
 TEST_CASE("a start after the clock was set back: nothing waits for the time that was") {
