@@ -1,7 +1,6 @@
 // Association establishment, both roles: A-ASSOCIATE-RQ, -AC and -RJ. PS3.8, 7.1 and 9.3. DCMTK's
-// dcmnet writes and reads these PDUs, over our transport; only the files behind this
-// header meet it. Once
-// an association stands, nothing of DCMTK is left of it: association.h goes on.
+// dcmnet writes and reads these PDUs, over our transport; only the files behind this header meet
+// it. Once an association stands, nothing of DCMTK is left of it: association.h goes on.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // The admin port: is the gateway alive, can it do its work, what has it counted. Looks only at what
-// is known already: no request waits for a backend or a disk.
+// is known already: no request waits for a backend or a disk, but for what a person does about a
+// message of the queue.
 #pragma once
 
 #include <chrono>

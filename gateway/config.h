@@ -1,6 +1,5 @@
 // What the INI file says, checked and in the types of the rooms that use it. Every key, its default
-// and what it allows stand in one table (config_keys.cpp); conf/modgate.ini
-// follows it.
+// and what it allows stand in one table (config_keys.cpp); conf/modgate.ini follows it.
 #pragma once
 
 #include <filesystem>
@@ -58,11 +57,12 @@ struct ModalityRoute {
   std::optional<bool> mpps_queued;
 };
 
-/// Constant after start. A value.
+/// A value; each reading makes one of its own.
 struct Config {
   mapping::LogLevel log_level = mapping::LogLevel::info;
   LogFormat log_format = LogFormat::text;
-  std::filesystem::path state_dir = "/var/lib/modgate";  ///< of the queue and the store
+  /// Of the queue, the embedded store, the audit trail and traces.
+  std::filesystem::path state_dir = "/var/lib/modgate";
   DeliveryOptions delivery;
 
   struct DimseFront {
@@ -74,7 +74,7 @@ struct Config {
     web::OriginServerOptions options;
     Route route;
   };
-  /// The port of health, readiness and metrics.
+  /// The port of the status page, health, readiness and metrics.
   struct Admin {
     std::string bind = "127.0.0.1";           ///< numeric IPv4 or IPv6 address
     std::uint16_t port = 8082;                ///< 0 = any free one

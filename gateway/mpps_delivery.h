@@ -1,5 +1,6 @@
 // Takes messages out of the durable queue and brings them to their receivers, as long as it takes.
-// Some workers for each receiver; one that is down costs the others nothing.
+// Some workers for each receiver, one of which goes to the queue for all of them; a receiver that
+// is down costs the others nothing.
 #pragma once
 
 #include <chrono>
@@ -53,7 +54,7 @@ class MppsDelivery {
   /// began, and is recorded; a receiver that stays as it is notices nothing. Messages for one that
   /// is no longer there stay in the queue as they are.
   void change(std::vector<MppsReceiver> receivers, DeliveryOptions options);
-  /// A message for this receiver was accepted.
+  /// Something may be due for this receiver: a message was accepted, or released by a person.
   void wake(const std::string& receiver);
   /// Returns when the attempts that are under way have ended and are recorded.
   void stop();

@@ -107,7 +107,7 @@ mapping::Services Routes::services_of(const Route& route, const std::string& nam
   return services;
 }
 
-/// Outermost, as the log: what is refused was received, too.
+/// Outermost, around trace and log: what is refused was received, too.
 void Routes::audit(FrontChain& chain, mapping::Services& services) const {
   if (services.worklist != nullptr) {
     chain.audited_worklist =

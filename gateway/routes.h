@@ -59,7 +59,8 @@ class Routes {
   const Backends& backends() const { return backends_; }
 
  private:
-  /// What a front puts between itself and a backend: the log outermost, it sees refusals too.
+  /// What a front puts between itself and its backends. From the outside: audit, trace, log, all
+  /// of which see refusals too; then validation, then the queue, or several worklists as one.
   struct FrontChain {
     std::unique_ptr<MergedWorklist> merged;  ///< null: one worklist
     std::unique_ptr<LoggedWorklist> worklist;

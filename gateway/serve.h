@@ -14,7 +14,7 @@ namespace gateway {
 inline constexpr std::chrono::seconds stop_grace{10};
 
 /// Serves in the foreground until SIGTERM or SIGINT; prints the ready line. Returns the exit
-/// status: 0 after a stop, 1 if a front or the trace could not start.
+/// status: 0 after a stop, 1 if something could not start.
 /// SIGHUP reads the file again: what begins afterwards meets the new configuration, what has begun
 /// ends with the old one. With a fault in it, or in what it names, nothing changes.
 /// path: of the file. reading: what was read of it, without faults; its warnings are logged.

@@ -30,14 +30,12 @@ struct StepStoreOptions {
 };
 
 /// * Search: matches by mapping::Matcher, one scheduled step each, in the order of
-/// WorklistDirectory,
-///   with what the identifier asks for as an SCP would answer it. Fuzzy matching is not done.
+///   WorklistDirectory, with what the identifier asks for as an SCP would answer it. Fuzzy matching
+///   is not done.
 /// * Performed steps keep Table F.7.2-1 and the states of F.7.2.2 whatever `validate` of a front
-/// lets
-///   pass; success is said after they are on disk.
+///   lets pass; success is said after they are on disk.
 /// * A scheduled step that performed steps name (Study Instance UID and Scheduled Procedure Step ID
-/// in
-///   the Scheduled Step Attributes Sequence) is answered with Scheduled Procedure Step Status
+///   in the Scheduled Step Attributes Sequence) is answered with Scheduled Procedure Step Status
 ///   STARTED while one of them is IN PROGRESS, else COMPLETED where one is, else DISCONTINUED.
 /// * A database that cannot write: 0213, and one log line.
 ///

@@ -1,6 +1,6 @@
 // "--trace NAME --for TIME": what one caller sends and is answered, data sets included, in a file,
-// for a limited time. The only place where patient data leave the data path on purpose, so the log
-// says where they go and until when.
+// for a limited time. Patient data leave the data path here, so the log says where they go and
+// until when.
 #pragma once
 
 #include <atomic>

@@ -28,7 +28,7 @@ class VerifiedWorklist : public mapping::WorklistService {
   mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                           const mapping::Context& context) override;
 
-  /// Steps dropped since the start, where that is news.
+  /// Steps dropped since this was made, where that is news.
   std::uint64_t dropped() const { return dropped_; }
 
  private:

@@ -21,9 +21,8 @@ namespace mapping {
 /// * A key with a value matches no data set where the attribute is absent or empty (rule F6).
 /// * Single value and wildcard matching tell cases apart, except for person names, whose component
 ///   groups are compared one by one where the key has one group only (rules F1, F2).
-/// * Dates and times match by meaning; ranges are inclusive (rule F3). Ranges of Scheduled
-/// Procedure
-///   Step Start Date and Time in one item are one period (rule F4).
+/// * Dates and times match by meaning; ranges are inclusive (rule F3). Ranges of
+///   Scheduled Procedure Step Start Date and Time in one item are one period (rule F4).
 /// * A sequence key matches if one item matches all keys in it (rule F5); of an attribute with
 ///   several values one must match; of a list of UIDs in a key one must match (rule F6).
 /// * Specific Character Set and Timezone Offset From UTC are no keys (rule A30).

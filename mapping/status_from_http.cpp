@@ -14,8 +14,7 @@ using enum Transaction;
 
 constexpr HttpToDimseRow rows[] = {
     // 1b. Search → C-FIND. What stands here for 3xx, 406, 413, 414 and 415 holds once the user
-    // agent
-    // has tried what mapping.md wants tried.
+    // agent has tried what mapping.md wants tried.
     {search, 200, 200, 0x0000, "a result list, perhaps empty"},
     {search, 201, 202, 0xC003, "no result list is there: never an empty worklist"},
     {search, 203, 203, 0x0000, "transformed, yet whole"},
