@@ -211,6 +211,40 @@ describe('users, tokens and certificates', () => {
     assert.equal(await store(now), 0);
     assert.equal(await store(before), 'refused');
   });
+
+  test('backends are asked with the certificates and CAs that the same files hold now', async () => {
+    const [before, now] = [await makeCertificates(house), await makeCertificates(house)];
+    const newFiles = () => ({ certificate: house.newPath('.pem'), key: house.newPath('.key'), trusted: house.newPath('.pem') });
+    const [here, there] = [newFiles(), newFiles()];
+    const install = (files, made) => Object.entries(files).forEach(([kind, file]) => fs.copyFileSync(made[kind], file));
+    install(here, before);
+    install(there, before);
+    const tls = ({ certificate, key, trusted }) => ({ tls_certificate: certificate, tls_private_key: key, tls_trusted: trusted });
+    const legacy = await start('certificates behind', { dimse: { mpps: 'local', ...tls(there) }, 'backend local': { kind: 'store' } });
+    const ris = https.createServer({ ...before.options, requestCert: true, rejectUnauthorized: true }, (_, response) => response.writeHead(204).end());
+    await new Promise((resolve) => ris.listen(0, '127.0.0.1', resolve));
+    house.defer(() => { ris.closeAllConnections(); ris.close(); });
+    const gateway = await start('certificates of backends', {
+      web: { worklist: 'ris', mpps: 'legacy' },
+      'backend ris': { kind: 'origin-server', base_uri: `https://127.0.0.1:${ris.address().port}/`, ...tls(here) },
+      'backend legacy': { kind: 'scp', ae_title: 'MODGATE', host: '127.0.0.1', port: legacy.dimse.port, ...tls(here) },
+    });
+    const ask = async () => [
+      (await get(gateway, `${search}?AccessionNumber=1`)).status, (await post(gateway, target(newUid()), begunInJson())).status];
+    assert.deepEqual(await ask(), [204, 201]);
+
+    install(there, now);
+    await reload(legacy);
+    ris.setSecureContext(now.options);
+    ris.closeAllConnections();
+    install(here, now);
+    await reload(gateway);
+    assert.deepEqual(await ask(), [204, 201]);
+
+    install(here, before);
+    await reload(gateway);
+    for (const status of await ask()) assert.ok(status >= 500, String(status));
+  });
 });
 
 describe('a file that is not good', () => {
