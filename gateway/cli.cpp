@@ -68,6 +68,7 @@ mapping::Result<std::optional<TraceOptions>> read_trace(const std::string& name,
 }
 
 int run(const std::string& path, std::optional<TraceOptions> trace) {
+  block_signals();
   auto reading = load(path);
   if (!reading) return faults_found;
   return serve(path, *std::move(reading), std::move(trace));

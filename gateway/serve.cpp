@@ -6,11 +6,15 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -36,15 +40,13 @@ std::string address(const std::string& host, std::uint16_t port) {
   return ipv_6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
 }
 
-// The signals that end the program or reload its configuration, blocked in every thread that is
-// started from here on.
-sigset_t block_signals() {
+// Those that end the program or reload its configuration.
+sigset_t our_signals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGHUP);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
 }
 
@@ -189,11 +191,49 @@ void reload(const std::string& path, ConfigReading& reading, const Running& runn
   log(LogLevel::info, fmt::format("reloaded {}", path));
 }
 
+// Does it on a thread of its own, once more for what is asked meanwhile: a file that does not
+// answer (a pipe, a network's disk) must not keep the program from stopping.
+class OnRequest {
+ public:
+  explicit OnRequest(std::function<void()> work)
+      : thread_([this, work = std::move(work)](const std::stop_token& stop) {
+          std::unique_lock lock(mutex_);
+          while (changed_.wait(lock, stop, [this] { return asked_; }), !stop.stop_requested()) {
+            asked_ = false;
+            lock.unlock();
+            work();
+            lock.lock();
+          }
+        }) {}
+
+  void ask() {
+    const std::lock_guard lock(mutex_);
+    asked_ = true;
+    changed_.notify_one();
+  }
+  /// Waits for what has begun; what was only asked for is not done.
+  void stop() {
+    thread_.request_stop();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  bool asked_ = false;
+  std::jthread thread_;
+};
+
 }  // namespace
+
+void block_signals() {
+  const sigset_t signals = our_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
 
 int serve(const std::string& path, ConfigReading reading,
           std::optional<TraceOptions> trace_options) {
-  const sigset_t signals = block_signals();
+  const sigset_t signals = our_signals();
   const Config& config = reading.config;
   const mapping::Log log = make_log(config.log_level, config.log_format);
   log_warnings(reading, path, log);
@@ -256,13 +296,13 @@ int serve(const std::string& path, ConfigReading reading,
 
   const Running running{*router.value(), scp.get(), origin_server.get(), admin.get(),
                         alerts_for(audit.get())};
+  OnRequest reloads([&] { reload(path, reading, running, log); });
   int signal = 0;
-  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) {
-    reload(path, reading, running, log);
-  }
+  while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) reloads.ask();
   log(LogLevel::info, fmt::format("stopping after {}", signal == SIGINT ? "SIGINT" : "SIGTERM"));
   tell_service_manager("STOPPING=1");
   end_after_grace(log);
+  reloads.stop();
   if (admin) admin->note_stopping();
   const auto end = std::chrono::steady_clock::now() + stop_grace;
   const auto left = [&] {

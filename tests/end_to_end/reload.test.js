@@ -1,6 +1,7 @@
 // The configuration read again by SIGHUP, while modalities and web clients are connected and messages wait:
 // what begins afterwards meets the new one, what has begun ends with the old one, and nothing is lost.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -283,6 +284,35 @@ describe('a file that is not good', () => {
     }
     assert.deepEqual(await find(gateway), ['OTHER']);
     assert.equal((await get(gateway, search)).json()[0]['00080050'].Value[0], 'OTHER');
+  });
+});
+
+describe('a signal at an unfortunate time', () => {
+  test('SIGTERM while a file of the configuration does not answer: stops within its grace', async () => {
+    const web = { mpps: 'local' };
+    const backends = { 'backend local': { kind: 'store' } };
+    const gateway = await start('silent file', { web, ...backends });
+    const pipe = house.newPath();
+    execFileSync('mkfifo', [pipe]);
+    write(gateway, { web: { ...web, users: pipe }, ...backends });
+    gateway.child.signal('SIGHUP');
+    // It can be opened for writing as soon as somebody reads: the reload has come to it, and gets nothing.
+    let silent;
+    await until(limit, () => `the users file is read\n${gateway.log()}`, () => {
+      try {
+        silent = fs.openSync(pipe, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
+        return true;
+      } catch (error) {
+        assert.equal(error.code, 'ENXIO');
+        return false;
+      }
+    });
+    assert.equal((await get(gateway, target(newUid()))).status, 404);
+    gateway.child.signal('SIGTERM');
+    const { code } = await within(limit, () => `the end of modgate\n${gateway.log()}`, gateway.child.exited);
+    fs.closeSync(silent);
+    assert.equal(code, 0);
+    assert.match(gateway.log(), /stopping after SIGTERM/);
   });
 });
 
