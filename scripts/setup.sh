@@ -13,7 +13,7 @@ packages_to_build=(
   zlib1g-dev
 )
 packages_of_checks=(clang-format dpkg-dev file libxml2-utils man-db prometheus)
-packages_of_peers=(dcmtk orthanc curl chromium ca-certificates openssl python3 python3-pydicom sqlite3)
+packages_of_peers=(dcmtk orthanc haproxy curl chromium ca-certificates openssl python3 python3-pydicom sqlite3)
 
 say() { echo "== $*"; }
 

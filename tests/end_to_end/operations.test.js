@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { House } from './support/house.js';
+import { dump2dcm, exampleDumps, findscu, startWlmscpfs } from './support/dcmtk.js';
+import { accepts, freePort, House, until } from './support/house.js';
 import { startModgate } from './support/modgate.js';
 
 const house = new House();
@@ -76,6 +77,42 @@ test('its questions to the admin port are answered', async () => {
   assert.match(alive, /^ok$/m);
   assert.match(ready, /^ready$/m);
   assert.match(metrics, /^# TYPE modgate_transactions_total counter$/m);
+});
+
+test('its load balancer: two nodes are asked through it, and one alone when the other stops', async () => {
+  const [, written] = operations.match(/^```\n(defaults\n[^`]*)^```/m);
+  const scp = await startWlmscpfs(house, { RIS: exampleDumps('wlistdb/OFFIS').map(({ text }) => text) });
+  const node = (name) => startModgate(house, name, {
+    dimse: { worklist: 'ris' }, web: { worklist: 'ris', max_connections_per_address: 0 },
+    'backend ris': { kind: 'scp', ae_title: 'RIS', host: scp.host, port: scp.port },
+  });
+  const nodes = { 1: await node('node a'), 2: await node('node b') };
+  const ports = { 11112: await freePort(), 8081: await freePort() };
+  // Its addresses become ours; what it says of them stays.
+  const configuration = written
+    .replace(/bind :(\d+)/g, (_, port) => `bind 127.0.0.1:${ports[port]}`)
+    .replace(/10\.0\.0\.(\d):(\d+)/g, (_, which, port) => {
+      const { host, port: own } = nodes[which][port === '8081' ? 'web' : 'dimse'];
+      return `${host}:${own}`;
+    });
+  const file = house.newPath('.cfg');
+  fs.writeFileSync(file, configuration);
+  const balancer = house.spawn('haproxy', '/usr/sbin/haproxy', ['-db', '-f', file]);
+  const query = await dump2dcm(house, exampleDumps('wlistqry')[0].text);
+  const asked = async () => {
+    const modality = await findscu(house, { host: '127.0.0.1', port: ports[11112], aeTitle: 'MODGATE' }, query);
+    const web = await fetch(`http://127.0.0.1:${ports[8081]}/modality-scheduled-procedure-steps`, { headers: { connection: 'close' } });
+    return [modality.status, modality.responses.length, web.status, web.ok ? (await web.json()).length : await web.text()];
+  };
+  await until(10_000, () => `haproxy to accept: ${balancer.stderr}`, () => accepts(ports[8081]));
+  const both = () => Object.values(nodes).every((one) => /dimse->ris/.test(one.log()));
+  for (let i = 0; i < 8 && !both(); ++i) assert.deepEqual(await asked(), [0, 10, 200, 10]);
+  assert.ok(both(), 'each node is asked');
+  await nodes[1].child.stop();
+  // "check" asks every two seconds, three times, before a server is down for it.
+  await until(20_000, () => balancer.stderr, () => /dimse\/a is DOWN/.test(balancer.stderr) && /web\/a is DOWN/.test(balancer.stderr));
+  for (let i = 0; i < 4; ++i) assert.deepEqual(await asked(), [0, 10, 200, 10]);
+  await balancer.stop();
 });
 
 test('its certificate serves TLS', async () => {
