@@ -29,17 +29,6 @@ MppsMessage message_of(Transaction operation, const Uid& mpps, const DataSet& at
           .transaction = context.transaction};
 }
 
-std::vector<Destination> destinations(const QueuedMppsOptions& options, const MppsMessage& message,
-                                      const RecordedStep* recorded) {
-  std::vector<Destination> all;
-  for (const auto& receiver : options.receivers) {
-    if (auto to = destination(receiver.name, receiver.filter, message, recorded)) {
-      all.push_back(std::move(*to));
-    }
-  }
-  return all;
-}
-
 /// What the step as it stands has to say against a message. PS3.4, F.7.2.1 and F.7.2.2.
 std::optional<Outcome> refusal(const MppsMessage& message, const RecordedStep* recorded,
                                bool strict) {
@@ -55,12 +44,6 @@ std::optional<Outcome> refusal(const MppsMessage& message, const RecordedStep* r
     return Outcome::local(status::no_such_sop_instance, "The step was never created");
   }
   return mapping::check_update(recorded->attributes, message.attributes);
-}
-
-Outcome cannot_keep(const mapping::Log& log, const Context& context, const QueueFailure& failure) {
-  log(LogLevel::error, fmt::format("tx={} refused, the MPPS queue cannot keep it: {}",
-                                   context.transaction, failure.what()));
-  return Outcome::local(status::resource_limitation, "The step cannot be stored now");
 }
 
 /// A Retrieve answered from the record. rule F28
@@ -96,75 +79,81 @@ bool cannot_say(const Outcome& outcome) {
   return std::find(std::begin(those), std::end(those), outcome.status) != std::end(those);
 }
 
-Outcome retrieve_step(MppsQueue& queue, mapping::MppsService& first, RetrieveFrom from,
-                      const Uid& mpps, const AttributeList& attributes, DataSet& found,
-                      const Context& context, const mapping::Log& log) {
+}  // namespace
+
+MppsThroughQueue::MppsThroughQueue(MppsQueue& queue, mapping::MppsService& first,
+                                   QueuedMppsOptions options, mapping::Log log)
+    : queue_(queue), first_(first), options_(std::move(options)), log_(std::move(log)) {}
+
+std::vector<Destination> MppsThroughQueue::destinations(const MppsMessage& message,
+                                                        const RecordedStep* recorded) const {
+  std::vector<Destination> all;
+  for (const auto& receiver : options_.receivers) {
+    if (auto to = destination(receiver.name, receiver.filter, message, recorded)) {
+      all.push_back(std::move(*to));
+    }
+  }
+  return all;
+}
+
+void MppsThroughQueue::wake() const {
+  for (const auto& receiver : options_.receivers) options_.wake(receiver.name);
+}
+
+Outcome MppsThroughQueue::keep(const MppsMessage& message, const Context& context) {
+  try {
+    return accept(message, context);
+  } catch (const QueueFailure& failure) {
+    log_(LogLevel::error, fmt::format("tx={} refused, the MPPS queue cannot keep it: {}",
+                                      context.transaction, failure.what()));
+    return Outcome::local(status::resource_limitation, "The step cannot be stored now");
+  }
+}
+
+Outcome MppsThroughQueue::create(const Uid& mpps, const DataSet& attributes,
+                                 const Context& context) {
+  return keep(message_of(Transaction::create, mpps, attributes, context), context);
+}
+
+Outcome MppsThroughQueue::update(const Uid& mpps, const DataSet& modifications,
+                                 const Context& context) {
+  return keep(message_of(Transaction::update, mpps, modifications, context), context);
+}
+
+Outcome MppsThroughQueue::retrieve(const Uid& mpps, const AttributeList& attributes, DataSet& found,
+                                   const Context& context) {
+  const RetrieveFrom from = options_.retrieve_from;
   Outcome outcome = Outcome::answered(status::no_such_sop_instance);
-  if (from != RetrieveFrom::gateway) outcome = first.retrieve(mpps, attributes, found, context);
+  if (from != RetrieveFrom::gateway) outcome = first_.retrieve(mpps, attributes, found, context);
   if (from == RetrieveFrom::backend || !cannot_say(outcome)) return outcome;
   try {
-    const auto step = queue.step(mpps);
+    const auto step = queue_.step(mpps);
     return step ? retrieve_record(*step, attributes, found) : outcome;
   } catch (const QueueFailure& failure) {
-    log(LogLevel::error, fmt::format("tx={} the MPPS queue cannot be read: {}", context.transaction,
-                                     failure.what()));
+    log_(LogLevel::error, fmt::format("tx={} the MPPS queue cannot be read: {}",
+                                      context.transaction, failure.what()));
     return from == RetrieveFrom::automatic
                ? outcome
                : Outcome::local(status::resource_limitation, "The step cannot be read now");
   }
 }
 
-void wake(const QueuedMppsOptions& options) {
-  for (const auto& receiver : options.receivers) options.wake(receiver.name);
-}
-
-}  // namespace
-
-QueuedMpps::QueuedMpps(MppsQueue& queue, mapping::MppsService& first, QueuedMppsOptions options,
-                       mapping::Log log)
-    : queue_(queue), first_(first), options_(std::move(options)), log_(std::move(log)) {}
-
-Outcome QueuedMpps::accept(const MppsMessage& message) {
+Outcome QueuedMpps::accept(const MppsMessage& message, const Context& /*context*/) {
   const auto accepted = queue_.accept(message, [&](const RecordedStep* recorded) -> Acceptance {
     if (auto refused = refusal(message, recorded, options_.strict)) return {.refusal = refused};
-    return {.destinations = destinations(options_, message, recorded)};
+    return {.destinations = destinations(message, recorded)};
   });
-  if (accepted.id != 0) wake(options_);
+  if (accepted.id != 0) wake();
   return accepted.outcome;
 }
 
-Outcome QueuedMpps::create(const Uid& mpps, const DataSet& attributes, const Context& context) {
-  try {
-    return accept(message_of(Transaction::create, mpps, attributes, context));
-  } catch (const QueueFailure& failure) {
-    return cannot_keep(log_, context, failure);
-  }
-}
-
-Outcome QueuedMpps::update(const Uid& mpps, const DataSet& modifications, const Context& context) {
-  try {
-    return accept(message_of(Transaction::update, mpps, modifications, context));
-  } catch (const QueueFailure& failure) {
-    return cannot_keep(log_, context, failure);
-  }
-}
-
-Outcome QueuedMpps::retrieve(const Uid& mpps, const AttributeList& attributes, DataSet& found,
-                             const Context& context) {
-  return retrieve_step(queue_, first_, options_.retrieve_from, mpps, attributes, found, context,
-                       log_);
-}
-
-MirroredMpps::MirroredMpps(MppsQueue& queue, mapping::MppsService& first, QueuedMppsOptions options,
-                           mapping::Log log)
-    : queue_(queue), first_(first), options_(std::move(options)), log_(std::move(log)) {}
-
-Outcome MirroredMpps::carry_out(const MppsMessage& message,
-                                const std::function<Outcome()>& ask_first) {
+Outcome MirroredMpps::accept(const MppsMessage& message, const Context& context) {
   const auto kept = queue_.accept(message, [&](const RecordedStep* recorded) -> Acceptance {
-    return {.destinations = destinations(options_, message, recorded), .undecided = true};
+    return {.destinations = destinations(message, recorded), .undecided = true};
   });
-  Outcome outcome = ask_first();
+  Outcome outcome = message.operation == Transaction::create
+                        ? first_.create(message.mpps, message.attributes, context)
+                        : first_.update(message.mpps, message.attributes, context);
   // Where nobody knows, the others get it: a modality that repeats it is told by the first that it
   // is there already, and never sends it again.
   const bool happened = outcome.good() || outcome.how == Outcome::How::unknown;
@@ -178,33 +167,8 @@ Outcome MirroredMpps::carry_out(const MppsMessage& message,
                     message.transaction, kept.id, failure.what()));
     return outcome;
   }
-  if (happened) wake(options_);
+  if (happened) wake();
   return outcome;
-}
-
-Outcome MirroredMpps::create(const Uid& mpps, const DataSet& attributes, const Context& context) {
-  try {
-    return carry_out(message_of(Transaction::create, mpps, attributes, context),
-                     [&] { return first_.create(mpps, attributes, context); });
-  } catch (const QueueFailure& failure) {
-    return cannot_keep(log_, context, failure);
-  }
-}
-
-Outcome MirroredMpps::update(const Uid& mpps, const DataSet& modifications,
-                             const Context& context) {
-  try {
-    return carry_out(message_of(Transaction::update, mpps, modifications, context),
-                     [&] { return first_.update(mpps, modifications, context); });
-  } catch (const QueueFailure& failure) {
-    return cannot_keep(log_, context, failure);
-  }
-}
-
-Outcome MirroredMpps::retrieve(const Uid& mpps, const AttributeList& attributes, DataSet& found,
-                               const Context& context) {
-  return retrieve_step(queue_, first_, options_.retrieve_from, mpps, attributes, found, context,
-                       log_);
 }
 
 }  // namespace gateway

@@ -20,7 +20,7 @@ enum class RetrieveFrom : std::uint8_t {
   automatic  ///< the first receiver; what was accepted here where it cannot say, or not yet
 };
 
-/// What both decorators need. Referred objects outlive them.
+/// What both decorators need.
 struct QueuedMppsOptions {
   struct Receiver {
     std::string name;
@@ -35,57 +35,57 @@ struct QueuedMppsOptions {
   std::function<void(const std::string& receiver)> wake;  ///< called after a message was accepted
 };
 
-/// Success means: it is on this gateway's disk. PS3.4, F.7.2; IHE RAD TF-2, 4.6 and 4.7 (Performed
-/// Procedure Step Manager). A UID that was created here is 0111, a final step 0110 with A710, a
-/// queue that cannot write 0213.
-class QueuedMpps : public mapping::MppsService {
+/// What both decorators do alike: a queue that cannot write is 0213, and Retrieve. Referred objects
+/// outlive it.
+class MppsThroughQueue : public mapping::MppsService {
  public:
   /// first: the receiver that Retrieve asks.
-  QueuedMpps(MppsQueue& queue, mapping::MppsService& first, QueuedMppsOptions options,
-             mapping::Log log);
+  MppsThroughQueue(MppsQueue& queue, mapping::MppsService& first, QueuedMppsOptions options,
+                   mapping::Log log);
   mapping::Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
-                          const mapping::Context& context) override;
+                          const mapping::Context& context) final;
   mapping::Outcome update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
-                          const mapping::Context& context) override;
+                          const mapping::Context& context) final;
   mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
-                            mapping::DataSet& found, const mapping::Context& context) override;
-  bool offers_retrieve() const override {
+                            mapping::DataSet& found, const mapping::Context& context) final;
+  bool offers_retrieve() const final {
     return options_.retrieve_from != RetrieveFrom::backend || first_.offers_retrieve();
   }
 
- private:
-  mapping::Outcome accept(const MppsMessage& message);
+ protected:
+  std::vector<Destination> destinations(const MppsMessage& message,
+                                        const RecordedStep* recorded) const;
+  void wake() const;
 
   MppsQueue& queue_;
   mapping::MppsService& first_;
   const QueuedMppsOptions options_;
   const mapping::Log log_;
+
+ private:
+  /// Throws QueueFailure where the message cannot be kept; nothing has happened then.
+  virtual mapping::Outcome accept(const MppsMessage& message, const mapping::Context& context) = 0;
+  mapping::Outcome keep(const MppsMessage& message, const mapping::Context& context);
+};
+
+/// Success means: it is on this gateway's disk. PS3.4, F.7.2; IHE RAD TF-2, 4.6 and 4.7 (Performed
+/// Procedure Step Manager). A UID that was created here is 0111, a final step 0110 with A710.
+class QueuedMpps : public MppsThroughQueue {
+ public:
+  using MppsThroughQueue::MppsThroughQueue;
+
+ private:
+  mapping::Outcome accept(const MppsMessage& message, const mapping::Context& context) override;
 };
 
 /// The first receiver's answer is the answer. The others get what it has accepted, or may have;
 /// what they are to get is on the disk before it is asked, so that nothing is lost in between.
-class MirroredMpps : public mapping::MppsService {
+class MirroredMpps : public MppsThroughQueue {
  public:
-  MirroredMpps(MppsQueue& queue, mapping::MppsService& first, QueuedMppsOptions options,
-               mapping::Log log);
-  mapping::Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
-                          const mapping::Context& context) override;
-  mapping::Outcome update(const mapping::Uid& mpps, const mapping::DataSet& modifications,
-                          const mapping::Context& context) override;
-  mapping::Outcome retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
-                            mapping::DataSet& found, const mapping::Context& context) override;
-  bool offers_retrieve() const override {
-    return options_.retrieve_from != RetrieveFrom::backend || first_.offers_retrieve();
-  }
+  using MppsThroughQueue::MppsThroughQueue;
 
  private:
-  mapping::Outcome carry_out(const MppsMessage& message,
-                             const std::function<mapping::Outcome()>& ask_first);
-
-  MppsQueue& queue_;
-  mapping::MppsService& first_;
-  const QueuedMppsOptions options_;
-  const mapping::Log log_;
+  mapping::Outcome accept(const MppsMessage& message, const mapping::Context& context) override;
 };
 
 }  // namespace gateway
