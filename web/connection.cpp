@@ -19,8 +19,9 @@ Connection::Connection(Descriptor accepted, const ConnectionFrontOptions& option
     : wire(std::move(accepted), tls),
       reader(options.limits),
       peer_address(std::move(peer)),
-      deadline(Clock::now() + options.head_timeout),
-      options_(options) {}
+      options_(options) {
+  wait(options.head_timeout);
+}
 
 std::uint32_t Connection::events() const {
   const bool to_read = state == State::reading || state == State::lingering;
@@ -43,17 +44,21 @@ RequestReader::Progress Connection::next() {
 
 /// Until a further request, or the rest of a head or body: as a whole, more bytes put nothing off.
 void Connection::wait_for_request() {
-  const auto time = reader.progress() == RequestReader::Progress::body ? options_.body_timeout
-                    : reader.begun()                                   ? options_.head_timeout
-                                                                       : options_.idle_timeout;
-  deadline = Clock::now() + time;
+  wait(reader.progress() == RequestReader::Progress::body ? options_.body_timeout
+       : reader.begun()                                   ? options_.head_timeout
+                                                          : options_.idle_timeout);
+}
+
+void Connection::wait(Clock::duration time) {
+  since = Clock::now();
+  deadline = since + time;
 }
 
 void Connection::answer(RawResponse response) {
   out_ = std::move(response);
   sent_ = 0;
   state = State::writing;
-  deadline = Clock::now() + options_.write_timeout;
+  wait(options_.write_timeout);
   send();
 }
 
@@ -67,7 +72,7 @@ void Connection::send() {
     // A close with unread bytes would reset the connection and take the answer from the client.
     wire.end();
     state = State::lingering;
-    deadline = Clock::now() + linger_time;
+    wait(linger_time);
   } else {
     state = State::reading;
     wait_for_request();

@@ -58,7 +58,8 @@ struct Connection {
   std::uint64_t id = 0;
   std::atomic<bool> running{false};
   State state = State::reading;
-  Clock::time_point deadline;
+  Clock::time_point since;     ///< it waits for its client: single bytes of one do not move it
+  Clock::time_point deadline;  ///< of that
   Clock::time_point received;  ///< when the request that runs was whole
   bool close = false;          ///< after the answer
   /// Which limit it is over: it is told so, and no more. Empty = it is served.
@@ -66,6 +67,7 @@ struct Connection {
 
  private:
   void wait_for_request();
+  void wait(Clock::duration time);
 
   const ConnectionFrontOptions& options_;
   RawResponse out_;       ///< while writing: its head, and what of its body is not sent

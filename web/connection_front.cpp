@@ -49,8 +49,9 @@ class ConnectionFront::Impl {
  private:
   // The epoll thread.
   void gather();
-  void accept_all();
+  void accept();
   void add(Descriptor socket, std::string peer);
+  bool make_room(const std::string& peer);
   void wake_up();
   void handle(const ConnectionPointer& connection);
   void read(const ConnectionPointer& connection);
@@ -118,6 +119,9 @@ namespace {
 constexpr std::uint64_t wake_id = 0;
 constexpr std::uint64_t listener_id = 1;
 constexpr std::size_t receive_size = 64u << 10;
+/// Accepted at a time, and only when what lies in connections is read: else so many could come at
+/// once that they take the room of one whose request is there.
+constexpr int accepted_at_a_time = 8;
 /// Connections over a limit that are told so at a time; further ones are closed without a word.
 constexpr std::size_t max_surplus = 64;
 /// For the handshake of one, which has to end before it can be told anything.
@@ -190,16 +194,18 @@ void ConnectionFront::Impl::gather() {
     const int timeout = stopping_ ? 10 : waiting_for_time ? static_cast<int>(pause.count()) : -1;
     const int count =
         ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
+    bool arrived = false;
     for (int i = 0; i < count; ++i) {
       const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
       if (id == wake_id) {
         wake_up();
       } else if (id == listener_id) {
-        accept_all();
+        arrived = true;
       } else if (const auto found = connections_.find(id); found != connections_.end()) {
         handle(ConnectionPointer(found->second));
       }
     }
+    if (arrived) accept();
     if (stopping_ && !begun_to_stop_) begin_stop();
     const auto now = Clock::now();
     if (now >= next_sweep || stopping_) {
@@ -216,8 +222,8 @@ void ConnectionFront::Impl::wake_up() {
 
 bool ConnectionFront::Impl::finished() const { return begun_to_stop_ && connections_.empty(); }
 
-void ConnectionFront::Impl::accept_all() {
-  while (listener_ && !stopping_) {
+void ConnectionFront::Impl::accept() {
+  for (int i = 0; i < accepted_at_a_time && listener_ && !stopping_; ++i) {
     SocketAddress address{};
     socklen_t length = sizeof address;
     Descriptor socket(
@@ -238,7 +244,8 @@ void ConnectionFront::Impl::accept_all() {
 void ConnectionFront::Impl::add(Descriptor socket, std::string peer) {
   const int one = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  const std::string_view surplus = limits_.enter(peer);
+  std::string_view surplus = limits_.enter(peer);
+  if (!surplus.empty() && options_.makes_room && make_room(peer)) surplus = limits_.enter(peer);
   ++(surplus.empty() ? open_ : refused_);
   if (!surplus.empty() && surplus_ >= max_surplus) return;
   auto connection =
@@ -255,6 +262,23 @@ void ConnectionFront::Impl::add(Descriptor socket, std::string peer) {
              connection->events())) {
     close(connection);
   }
+}
+
+/// False: all that could make room for this address are being answered.
+bool ConnectionFront::Impl::make_room(const std::string& peer) {
+  const bool own = limits_.share_is_taken(peer);
+  ConnectionPointer longest;
+  for (const auto& [id, connection] : connections_) {
+    if (!connection->surplus.empty() || (own && connection->peer_address != peer)) continue;
+    if (connection->running.load(std::memory_order_acquire)) continue;
+    if (!longest || connection->since < longest->since) longest = connection;
+  }
+  if (!longest) return false;
+  limited_(LogLevel::info, longest->peer_address,
+           fmt::format("web: {} ended: silent, and others need the room", longest->peer_address));
+  if (longest->state == Connection::State::writing) longest->drop_unsent();
+  close(longest);
+  return true;
 }
 
 void ConnectionFront::Impl::handle(const ConnectionPointer& connection) {

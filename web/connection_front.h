@@ -27,6 +27,9 @@ struct ConnectionFrontOptions {
   mapping::OnSecurityAlert on_alert{};          ///< told of TLS handshakes that failed
   std::size_t max_connections = 256;            ///< in total
   std::size_t max_connections_per_address = 0;  ///< of one peer; 0 = no limit
+  /// Over a limit, the one that waits longest for its client ends (of the same address, where that
+  /// has its share) and the new one is served. False: the new one is refused.
+  bool makes_room = false;
   std::size_t workers = 16;
   /// Requests for which it holds wait for as many workers of their own, so that they keep no others
   /// waiting. Called by several threads; must not block. Null = there are none.

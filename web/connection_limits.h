@@ -16,15 +16,19 @@ class ConnectionLimits {
   ConnectionLimits(std::size_t total, std::size_t per_address)
       : total_(total), per_address_(per_address) {}
 
+  /// Whether this address has as many as it may have.
+  bool share_is_taken(const std::string& address) const {
+    const auto found = by_address_.find(address);
+    return per_address_ > 0 && found != by_address_.end() && found->second >= per_address_;
+  }
   /// One more connection of this address. Returns which limit it is over, as a sentence for the
   /// client; such a connection does not count. Empty: it is served, until leave.
   std::string_view enter(const std::string& address) {
-    if (open_ >= total_) return "This server has too many connections open";
-    std::size_t& of_address = by_address_[address];
-    if (per_address_ > 0 && of_address >= per_address_) {
+    if (share_is_taken(address)) {
       return "This server has too many connections from this address open";
     }
-    ++of_address;
+    if (open_ >= total_) return "This server has too many connections open";
+    ++by_address_[address];
     ++open_;
     return {};
   }

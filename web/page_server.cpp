@@ -166,6 +166,7 @@ mapping::Result<std::uint16_t> PageServer::Impl::start() {
   front.port = options_.port;
   front.max_connections = max_connections;
   front.max_connections_per_address = max_connections_per_address;
+  front.makes_room = true;  // a probe is never kept out by who only holds connections
   front.workers = workers;
   front.apart = [this](const RawRequest& request) {  // whoever guesses keeps no others waiting
     const auto authentication = authentication_.get();

@@ -175,6 +175,80 @@ TEST_CASE("Without a limit for one address, the total is the only one") {
   CHECK(response.body.find("from this address") == std::string::npos);
 }
 
+TEST_CASE("A front that makes room ends who waits longest, of a full address its own") {
+  Gate gate;
+  ConnectionFrontOptions options;
+  options.max_connections = 4;
+  options.max_connections_per_address = 3;
+  options.makes_room = true;
+  Front front(options, [&](const RawRequest& request, const RequestContext& context) {
+    if (request.target == "/held") gate.pass();
+    return echo(request, context);
+  });
+  const auto served = [](Client& client) {
+    client.send(get("/"));
+    return client.receive().status == 200;
+  };
+  Client running(front.port);
+  running.send(get("/held"));
+  REQUIRE(gate.wait_for(1));
+  Client other(front.port, "127.0.0.2");
+  CHECK(served(other));
+  Client idle(front.port), unfinished(front.port);
+  CHECK(served(idle));
+  unfinished.send("GET / HTTP/1.1\r\n");
+  Client first(front.port);  // over the share of its address
+  CHECK(served(first));
+  CHECK(idle.closed());
+  Client second(front.port);
+  CHECK(unfinished.closed());
+  CHECK(served(second));
+  CHECK(served(other));
+
+  Client third(front.port, "127.0.0.3");  // over the total: of all that wait, first waits longest
+  CHECK(served(third));
+  CHECK(first.closed());
+  CHECK(served(second));
+  CHECK(front.lines.hold("127.0.0.1 ended"));
+
+  std::vector<std::unique_ptr<Client>> busy;
+  for (int i = 2; i <= 4; ++i) {
+    busy.push_back(std::make_unique<Client>(front.port, "127.0.0.4"));
+    busy.back()->send(get("/held"));
+    REQUIRE(gate.wait_for(i));
+  }
+  // Nobody who is answered makes room.
+  const auto refused = Client(front.port, "127.0.0.5").receive();
+  CHECK(refused.status == 503);
+  gate.open();
+  CHECK(running.receive().body == "/held|");
+  for (const auto& client : busy) CHECK(client->receive().body == "/held|");
+}
+
+TEST_CASE("However many connect at once, a request that lies there is read before it makes room") {
+  Gate gate;
+  ConnectionFrontOptions options;
+  options.max_connections = 64;
+  options.max_connections_per_address = 32;
+  options.makes_room = true;
+  options.apart = [&](const RawRequest& request) {  // called by the thread that accepts
+    if (request.target == "/halt") gate.pass();
+    return false;
+  };
+  Front front(options);
+  Client halting(front.port);
+  halting.send(get("/halt"));
+  REQUIRE(gate.wait_for(1));
+  std::vector<std::unique_ptr<Client>> silent, asking;
+  for (int i = 0; i < 10; ++i) {
+    asking.push_back(std::make_unique<Client>(front.port));
+    asking.back()->send(get("/"));
+    for (int j = 0; j < 50; ++j) silent.push_back(std::make_unique<Client>(front.port));
+  }
+  gate.open();
+  for (const auto& client : asking) CHECK(client->receive().status == 200);
+}
+
 TEST_CASE("An exception of the handler is a 500, and the next request is served") {
   Front front({}, [](const RawRequest& request, const RequestContext& context) {
     if (request.target == "/bad") throw std::runtime_error("DOE^JANE");

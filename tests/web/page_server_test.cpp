@@ -9,6 +9,9 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
+
+#include "tests/web/web_support.h"
 
 using namespace web;
 
@@ -140,4 +143,30 @@ TEST_CASE("while an action waits, pages are served and another action gets 503")
   REQUIRE(done);
   CHECK(done->status == 200);
   CHECK(site.done == 1);
+}
+
+TEST_CASE("whoever holds connections, of one address or of several, keeps no probe out") {
+  Site site;
+  const auto port = static_cast<std::uint16_t>(site.port);
+  const std::string request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  std::vector<std::unique_ptr<web_test::Client>> held;
+  const auto hold = [&](const char* from, std::string_view bytes) {
+    held.push_back(std::make_unique<web_test::Client>(port, from));
+    held.back()->send(bytes);
+  };
+  const auto served = [&] {
+    for (int i = 0; i < 5; ++i) {
+      if (web_test::ask(port, request).status != 200) return false;
+    }
+    return true;
+  };
+  hold("127.0.0.1", request);  // idle
+  CHECK(held.front()->receive().status == 200);
+  for (int i = 0; i < 40; ++i)
+    hold("127.0.0.1", std::string_view(request).substr(0, i % 2 == 0 ? 0 : 20));
+  CHECK(held.front()->closed());
+  CHECK(served());
+  for (int i = 0; i < 40; ++i) hold("127.0.0.2", "");
+  for (int i = 0; i < 40; ++i) hold("127.0.0.3", "");
+  CHECK(served());
 }
