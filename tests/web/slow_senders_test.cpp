@@ -2,11 +2,11 @@
 // byte), and good ones among them.
 #include <fmt/format.h>
 
-#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <thread>
 
 #include "tests/web/certificates.h"
 #include "tests/web/origin_server_support.h"
@@ -122,9 +122,8 @@ TEST_CASE("Good clients are served among 300 slow ones, which all end at their d
   }
   CHECK(threads() == threads_before);
 
-  std::atomic<bool> over = false;
-  std::thread dripping([&] {
-    while (!over) {
+  std::jthread dripping([&](const std::stop_token& over) {
+    while (!over.stop_requested()) {
       for (const auto* kind : {&heads, &bodies, &handshakes}) {
         for (const auto& each : *kind) each->drip();
       }
@@ -151,7 +150,7 @@ TEST_CASE("Good clients are served among 300 slow ones, which all end at their d
     }
   }
   for (const auto& each : handshakes) CHECK(each->client.closed());
-  over = true;
+  dripping.request_stop();
   dripping.join();
   CHECK(plain.lines.hold("408"));
   CHECK(ask(plain.port, get(sps)).status == 200);
