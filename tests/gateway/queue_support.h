@@ -38,6 +38,23 @@ class Directory {
   std::filesystem::path path_;
 };
 
+/// Every message is for these.
+inline gateway::Judge to(std::vector<std::string> receivers,
+                         gateway::Destination::How how = gateway::Destination::How::deliver) {
+  return [=](const gateway::RecordedStep*) {
+    gateway::Acceptance acceptance;
+    for (const auto& receiver : receivers) acceptance.destinations.push_back({receiver, how});
+    return acceptance;
+  };
+}
+
+/// When everything is due that was accepted, and is not to be tried again much later.
+inline gateway::QueueTime later() { return gateway::queue_now() + std::chrono::hours(1); }
+
+inline const gateway::Attempt delivered{.result = gateway::Attempt::Result::delivered};
+inline const gateway::Attempt held{
+    .result = gateway::Attempt::Result::held, .status = 0x0106, .reason = "refused"};
+
 /// The next message that is due, or nothing.
 inline std::optional<gateway::Delivery> take(gateway::MppsQueue& queue, const std::string& receiver,
                                              gateway::QueueTime now) {
@@ -58,12 +75,7 @@ inline std::optional<gateway::Delivery> finish(gateway::MppsQueue& queue,
 
 /// Its receiver refuses the next message that is due within the hour.
 inline void hold_next(gateway::MppsQueue& queue, const std::string& receiver) {
-  const auto delivery = take(queue, receiver, gateway::queue_now() + std::chrono::hours(1));
-  queue.finish(
-      receiver,
-      {{*delivery,
-        {.result = gateway::Attempt::Result::held, .status = 0x0106, .reason = "refused"}}},
-      gateway::queue_now(), 0);
+  queue.finish(receiver, {{*take(queue, receiver, later()), held}}, gateway::queue_now(), 0);
 }
 
 /// A queue without anything in it, for those that override some of it.

@@ -1,0 +1,481 @@
+// What becomes of the rows, in a database in memory: order, single delivery, what is kept back,
+// what is forgotten.
+#include "gateway/queue_tables.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "tests/gateway/queue_support.h"
+
+using namespace gateway;
+using namespace queue_test;
+
+namespace {
+
+using How = Destination::How;
+using Ids = std::vector<MessageId>;
+
+struct Memory {
+  Memory() { database.exec(QueueTables::schema()); }
+  SQLite::Database database{":memory:", SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE};
+};
+
+struct Tables : Memory, QueueTables {
+  Tables() : QueueTables(database) {}
+
+  /// The id of the message, accepted for these receivers.
+  MessageId keep(const MppsMessage& message, const Judge& judge = to({"ris"})) {
+    return accept(message, judge).id;
+  }
+  /// The next that is due for the receiver, now on its way.
+  std::optional<Delivery> next(const std::string& receiver, QueueTime now = later()) {
+    auto taken = take(receiver, now, 1);
+    if (taken.deliveries.empty()) return std::nullopt;
+    return std::move(taken.deliveries.front());
+  }
+  /// Delivers everything that may go to the receiver, one after the other.
+  Ids deliver(const std::string& receiver) {
+    Ids ids;
+    while (const auto delivery = next(receiver)) {
+      ids.push_back(delivery->id);
+      finish(*delivery, delivered, queue_now());
+    }
+    return ids;
+  }
+  Ids in_state(DeliveryState state) {
+    Ids ids;
+    for (const auto& entry : list({.state = state})) ids.push_back(entry.id);
+    return ids;
+  }
+  /// The only entry of a message.
+  QueueEntry entry(MessageId id) {
+    const auto all = entries(id, "");
+    REQUIRE(all.size() == 1);
+    return all[0];
+  }
+};
+
+/// For these, when it is decided.
+Judge undecided_for(std::vector<std::string> receivers) {
+  return [=](const RecordedStep* recorded) {
+    Acceptance acceptance = to(receivers)(recorded);
+    acceptance.undecided = true;
+    return acceptance;
+  };
+}
+const Judge undecided = undecided_for({"pacs"});
+
+}  // namespace
+
+TEST_CASE("a message comes out as it was accepted, for its receiver only") {
+  Tables tables;
+  const MppsMessage message = create_message(1);
+  const MessageId id = tables.keep(message);
+  CHECK_FALSE(tables.next("other"));
+  const auto delivery = tables.next("ris");
+  REQUIRE(delivery);
+  CHECK(delivery->id == id);
+  CHECK(delivery->receiver == "ris");
+  CHECK(delivery->message.operation == mapping::Transaction::create);
+  CHECK(delivery->message.mpps == message.mpps);
+  CHECK(delivery->message.attributes == message.attributes);
+  CHECK(delivery->message.caller == "CT1");
+  CHECK(delivery->message.transaction == "t1");
+  CHECK(delivery->attempts == 0);
+  CHECK_FALSE(delivery->maybe_sent);
+  CHECK(tables.message(id)->attributes == message.attributes);
+  CHECK_FALSE(tables.message(id + 1));
+}
+
+TEST_CASE("one MPPS and receiver: strictly one after the other; others at the same time") {
+  Tables tables;
+  const MessageId created = tables.keep(create_message(1));
+  const MessageId described_id = tables.keep(update_message(1, described("a")));
+  const MessageId completed = tables.keep(update_message(1, in_state("COMPLETED")));
+  const MessageId other = tables.keep(create_message(2));
+
+  const auto first = tables.next("ris");
+  REQUIRE(first);
+  CHECK(first->id == created);
+  CHECK(tables.next("ris")->id == other);
+  CHECK_FALSE(tables.next("ris"));  // the rest is behind
+
+  SECTION("delivered: the next may go, and only it") {
+    CHECK(tables.finish(*first, delivered, queue_now()));
+    const auto second = tables.next("ris");
+    REQUIRE(second);
+    CHECK(second->id == described_id);
+    CHECK_FALSE(tables.next("ris"));
+    CHECK(tables.finish(*second, delivered, queue_now()));
+    const auto third = tables.next("ris");
+    REQUIRE(third);
+    CHECK(third->id == completed);
+    CHECK_FALSE(tables.finish(*third, delivered, queue_now()));  // nothing is behind it
+    CHECK(tables.in_state(DeliveryState::delivered) == Ids{created, described_id, completed});
+    CHECK(tables.in_state(DeliveryState::delivering) == Ids{other});
+  }
+  SECTION("to be tried again: not before its time, nor anything behind it") {
+    const QueueTime due = queue_now() + std::chrono::minutes(5);
+    const Attempt again{.due = due, .maybe_sent = true, .status = 0x0213, .reason = "busy"};
+    CHECK_FALSE(tables.finish(*first, again, queue_now()));
+    CHECK(tables.take("ris", queue_now(), 1).next_due == due);
+    CHECK_FALSE(tables.next("ris", due - std::chrono::milliseconds(1)));
+    CHECK(tables.entry(created).status == 0x0213);
+    CHECK(tables.entry(created).reason == "busy");
+    const auto retried = tables.next("ris", due);
+    REQUIRE(retried);
+    CHECK(retried->id == created);
+    CHECK(retried->attempts == 1);
+    CHECK(retried->maybe_sent);
+  }
+  SECTION("the receiver is back: at once, of this receiver only") {
+    tables.keep(create_message(3), to({"pacs"}));
+    const Attempt again{.due = later()};
+    tables.finish(*tables.next("pacs"), again, queue_now());
+    tables.finish(*first, again, queue_now());
+    tables.make_due("ris", queue_now());
+    CHECK(tables.next("ris", queue_now())->id == created);
+    CHECK_FALSE(tables.next("pacs", queue_now()));
+  }
+  SECTION("held: those behind it wait until a person says what becomes of it") {
+    CHECK_FALSE(tables.finish(*first, held, queue_now()));
+    CHECK_FALSE(tables.next("ris"));
+    CHECK(tables.in_state(DeliveryState::held) == Ids{created});
+    CHECK(tables.entry(created).reason == "refused");
+    CHECK_FALSE(tables.retry(created, "pacs"));
+    CHECK_FALSE(tables.discard(created, "pacs"));
+    SECTION("retry") {
+      CHECK(tables.retry(created, "ris"));
+      CHECK(tables.deliver("ris") == Ids{created, described_id, completed});
+    }
+    SECTION("discard") {
+      CHECK(tables.discard(created, "ris"));
+      CHECK(tables.deliver("ris") == Ids{described_id, completed});
+      CHECK(tables.in_state(DeliveryState::discarded) == Ids{created});
+      CHECK_FALSE(tables.retry(created, "ris"));  // it is settled
+    }
+    SECTION("discard of one behind it") {
+      CHECK(tables.discard(described_id, "ris"));
+      CHECK_FALSE(tables.next("ris"));
+      CHECK(tables.retry(created, "ris"));
+      CHECK(tables.deliver("ris") == Ids{created, completed});
+    }
+  }
+  SECTION("on its way: a person comes too late") {
+    CHECK_FALSE(tables.retry(created, "ris"));
+    CHECK_FALSE(tables.discard(created, "ris"));
+  }
+}
+
+TEST_CASE("several at a time, each of another MPPS; what was not tried is as it was") {
+  Tables tables;
+  Ids creates, updates;
+  for (const int step : {1, 2, 3}) {
+    creates.push_back(tables.keep(create_message(step)));
+    updates.push_back(tables.keep(update_message(step, described("a"))));
+  }
+  const auto first = tables.take("ris", queue_now(), 2);
+  REQUIRE(first.deliveries.size() == 2);
+  CHECK(first.deliveries[0].id == creates[0]);
+  CHECK(first.deliveries[1].id == creates[1]);
+  CHECK(first.next_due <= queue_now());  // of the third
+  const Attempt returned{.result = Attempt::Result::returned};
+  CHECK(tables.finish(first.deliveries[0], delivered, queue_now()));
+  CHECK_FALSE(tables.finish(first.deliveries[1], returned, queue_now()));
+  auto [next, due] = tables.take("ris", queue_now(), 9);
+  REQUIRE(next.size() == 3);
+  CHECK_FALSE(due);
+  std::sort(next.begin(), next.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  CHECK(next[0].id == updates[0]);
+  CHECK(next[1].id == creates[1]);
+  CHECK(next[1].attempts == 0);
+  CHECK_FALSE(next[1].maybe_sent);
+  CHECK(next[2].id == creates[2]);
+  CHECK(tables.take("ris", queue_now(), 9).deliveries.empty());
+}
+
+TEST_CASE("the longest due goes first") {
+  Tables tables;
+  const MessageId first = tables.keep(create_message(1));
+  const MessageId second = tables.keep(create_message(2));
+  const QueueTime now = queue_now();
+  const auto taken = tables.take("ris", later(), 2);
+  REQUIRE(taken.deliveries.size() == 2);
+  tables.finish(taken.deliveries[0], {.due = now + std::chrono::seconds(20)}, now);
+  tables.finish(taken.deliveries[1], {.due = now + std::chrono::seconds(10)}, now);
+  CHECK(tables.deliver("ris") == Ids{second, first});
+}
+
+TEST_CASE("each receiver has a queue of its own") {
+  Tables tables;
+  const Ids both{tables.keep(create_message(1), to({"ris", "pacs"})),
+                 tables.keep(update_message(1, in_state("COMPLETED")), to({"ris", "pacs"}))};
+  tables.finish(*tables.next("ris"), held, queue_now());
+  CHECK(tables.deliver("pacs") == both);
+  CHECK_FALSE(tables.next("ris"));
+  const auto at = tables.entries(both[0], "");
+  REQUIRE(at.size() == 2);
+  CHECK(at[0].receiver == "pacs");
+  CHECK(at[0].state == DeliveryState::delivered);
+  CHECK(at[1].receiver == "ris");
+  CHECK(at[1].state == DeliveryState::held);
+  REQUIRE(tables.entries(both[0], "ris").size() == 1);
+  CHECK(tables.entries(both[0], "ris")[0].receiver == "ris");
+}
+
+TEST_CASE("withheld messages go with the one that is wanted, in order, or are dropped") {
+  Tables tables;
+  const MessageId created = tables.keep(create_message(1), to({"ris"}, How::withhold));
+  const MessageId described_id =
+      tables.keep(update_message(1, described("a")), to({"ris"}, How::withhold));
+  CHECK_FALSE(tables.next("ris"));
+  CHECK(tables.in_state(DeliveryState::withheld) == Ids{created, described_id});
+  SECTION("wanted") {
+    const MessageId completed = tables.keep(update_message(1, in_state("COMPLETED")));
+    CHECK(tables.deliver("ris") == Ids{created, described_id, completed});
+  }
+  SECTION("not wanted") {
+    const MessageId last =
+        tables.keep(update_message(1, in_state("DISCONTINUED")), to({"ris"}, How::drop_withheld));
+    CHECK_FALSE(tables.next("ris"));
+    CHECK(tables.list({}).empty());
+    CHECK(tables.in_state(DeliveryState::discarded) == Ids{created, described_id, last});
+  }
+  SECTION("one that a person discards is not in the way of the others") {
+    CHECK(tables.discard(created, "ris"));
+    const MessageId completed = tables.keep(update_message(1, in_state("COMPLETED")));
+    CHECK(tables.deliver("ris") == Ids{described_id, completed});
+  }
+}
+
+TEST_CASE("undecided: goes when the first receiver has it, and never was when it has not") {
+  Tables tables;
+  const MessageId first = tables.keep(create_message(1), undecided);
+  const MessageId second = tables.keep(update_message(1, described("a")), undecided);
+  CHECK_FALSE(tables.next("pacs"));
+  CHECK_FALSE(tables.step(uid(1).text()));
+  CHECK(tables.in_state(DeliveryState::undecided) == Ids{first, second});
+  CHECK_FALSE(tables.retry(first, "pacs"));
+  CHECK_FALSE(tables.discard(first, "pacs"));
+  SECTION("happened, out of order") {
+    tables.decide(second, true);
+    CHECK_FALSE(tables.next("pacs"));  // behind the first, which is open yet
+    tables.decide(first, true);
+    CHECK(tables.step(uid(1).text())->created);
+    CHECK(tables.deliver("pacs") == Ids{first, second});
+  }
+  SECTION("did not happen") {
+    tables.decide(first, false);
+    CHECK_FALSE(tables.message(first));
+    tables.decide(second, true);
+    CHECK(tables.deliver("pacs") == Ids{second});
+  }
+  SECTION("did not happen, where the one behind it did") {
+    tables.decide(second, true);
+    tables.decide(first, false);
+    CHECK(tables.deliver("pacs") == Ids{second});
+  }
+  SECTION("a decision that comes twice changes nothing") {
+    tables.decide(first, true);
+    tables.decide(second, true);
+    CHECK(tables.deliver("pacs") == Ids{first, second});
+    tables.decide(first, false);
+    CHECK(tables.message(first));
+  }
+  SECTION("the gateway died in between: a person is asked, nothing is lost, the order stays") {
+    tables.take_back();
+    CHECK_FALSE(tables.next("pacs"));
+    CHECK(tables.in_state(DeliveryState::held) == Ids{first, second});
+    CHECK(tables.entry(first).reason.find("before the first receiver answered") !=
+          std::string::npos);
+    CHECK(tables.retry(second, "pacs"));
+    CHECK_FALSE(tables.next("pacs"));
+    CHECK(tables.retry(first, "pacs"));
+    CHECK(tables.deliver("pacs") == Ids{first, second});
+  }
+}
+
+TEST_CASE("a second N-CREATE of a step for one receiver: an earlier one may have reached it") {
+  Tables tables;
+  tables.keep(create_message(1));
+  tables.deliver("ris");
+  tables.keep(create_message(1), to({"ris", "pacs"}));
+  CHECK(tables.next("ris")->maybe_sent);
+  CHECK_FALSE(tables.next("pacs")->maybe_sent);
+}
+
+TEST_CASE("the judge sees the step as all messages have made it, and its refusal keeps nothing") {
+  Tables tables;
+  const auto refused =
+      tables.accept(update_message(1, described("a")), [](const RecordedStep* recorded) {
+        CHECK(recorded == nullptr);
+        return Acceptance{.refusal = mapping::Outcome::local(0x0112, "no")};
+      });
+  CHECK(refused.id == 0);
+  CHECK(refused.outcome.status == 0x0112);
+  CHECK(tables.list({}).empty());
+  CHECK_FALSE(tables.step(uid(1).text()));
+
+  tables.keep(create_message(1), to({}));  // for nobody, and remembered
+  tables.keep(update_message(1, described("a")));
+  tables.keep(update_message(1, described("b")));
+  tables.accept(update_message(1, in_state("COMPLETED")), [](const RecordedStep* recorded) {
+    REQUIRE(recorded != nullptr);
+    CHECK(recorded->created);
+    CHECK(recorded->attributes == mapping::apply_modifications(created(1), described("b")));
+    return Acceptance{};
+  });
+  CHECK(mapping::is_final(tables.step(uid(1).text())->attributes));
+}
+
+TEST_CASE("a step that was only changed here was not created here") {
+  Tables tables;
+  tables.keep(update_message(1, described("a")));
+  const auto step = tables.step(uid(1).text());
+  REQUIRE(step);
+  CHECK_FALSE(step->created);
+}
+
+TEST_CASE("a restart: what was on its way, or may have been, may have been sent; all may go") {
+  Tables tables;
+  const MessageId sent = tables.keep(create_message(1));
+  const MessageId behind = tables.keep(update_message(1, described("a")));
+  CHECK_FALSE(tables.next("ris")->maybe_sent);
+  tables.take_back();
+  const auto again = tables.next("ris", queue_now());
+  REQUIRE(again);
+  CHECK(again->id == sent);
+  CHECK(again->maybe_sent);
+  tables.finish(*again, delivered, queue_now());
+  const auto next = tables.next("ris");
+  REQUIRE(next);
+  CHECK(next->id == behind);
+  CHECK_FALSE(next->maybe_sent);  // it could not go before
+}
+
+TEST_CASE("a restart after the clock was set back: nothing waits for the time that was") {
+  using std::chrono::hours;
+  Tables tables;
+  const MessageId first = tables.keep(create_message(1));
+  tables.keep(create_message(2));
+  const auto taken = tables.take("ris", queue_now(), 2);
+  REQUIRE(taken.deliveries.size() == 2);
+  const Attempt tomorrow{.due = queue_now() + hours(24)};
+  tables.finish(taken.deliveries[0], tomorrow, queue_now() + hours(23));
+  tables.finish(taken.deliveries[1], tomorrow, queue_now());  // as it was told
+  tables.take_back();
+  CHECK(tables.next("ris", queue_now())->id == first);
+  CHECK_FALSE(tables.next("ris", later()));
+}
+
+TEST_CASE("a restart with a file that was saved from damage: what waits behind a loss is held") {
+  Tables tables;
+  const MessageId lost = tables.keep(create_message(1));
+  const MessageId behind = tables.keep(update_message(1, described("a")));
+  const MessageId last = tables.keep(update_message(1, described("a")));
+  tables.database.exec("DELETE FROM messages WHERE id=" + std::to_string(lost));
+  tables.take_back();
+  CHECK_FALSE(tables.next("ris"));
+  CHECK(tables.in_state(DeliveryState::held) == Ids{behind});
+  CHECK(tables.entry(behind).reason.find("lost with a damaged file") != std::string::npos);
+  CHECK(tables.in_state(DeliveryState::waiting) == Ids{last});
+  CHECK(tables.retry(behind, "ris"));
+  CHECK(tables.deliver("ris") == Ids{behind, last});
+}
+
+TEST_CASE("a message that was damaged in its row is held, and others go on") {
+  Tables tables;
+  const MessageId damaged = tables.keep(create_message(1));
+  const MessageId good = tables.keep(create_message(2));
+  tables.database.exec("UPDATE messages SET attributes=x'0102' WHERE id=" +
+                       std::to_string(damaged));
+  CHECK(tables.deliver("ris") == Ids{good});
+  CHECK(tables.entry(damaged).state == DeliveryState::held);
+  CHECK(tables.entry(damaged).reason.find("cannot be read") != std::string::npos);
+  CHECK_THROWS_AS(tables.message(damaged), QueueFailure);
+  CHECK_THROWS_AS(tables.keep(update_message(1, described("a"))), QueueFailure);
+}
+
+TEST_CASE("delivered steps are forgotten as a whole, when all of their messages are old") {
+  Tables tables;
+  tables.keep(create_message(1));
+  tables.keep(create_message(2));
+  tables.keep(update_message(2, described("a")));
+  for (const Delivery& delivery : tables.take("ris", later(), 2).deliveries) {
+    tables.finish(delivery, delivered, queue_now());
+  }
+  CHECK(tables.forget(queue_now() - std::chrono::hours(1)) == 0);
+  CHECK(tables.forget(later()) == 1);
+  CHECK_FALSE(tables.step(uid(1).text()));
+  CHECK(tables.step(uid(2).text()));  // its second one is open
+  CHECK(tables.forget(later()) == 0);
+  CHECK(tables.deliver("ris").size() == 1);
+  CHECK(tables.forget(later()) == 2);
+  CHECK(tables.list({.state = DeliveryState::delivered}).empty());
+}
+
+TEST_CASE("what is open for long does not keep others from being forgotten") {
+  Tables tables;
+  constexpr int held_up = 1500;
+  for (int i = 1; i <= held_up; ++i) tables.keep(create_message(i));
+  tables.keep(create_message(held_up + 1), to({"pacs"}));
+  tables.deliver("pacs");
+  std::size_t forgotten = 0;
+  for (int calls = 0; calls < 3; ++calls) forgotten += tables.forget(later());
+  CHECK(forgotten == 1);
+  CHECK_FALSE(tables.step(uid(held_up + 1).text()));
+  CHECK(tables.step(uid(held_up).text()));
+}
+
+TEST_CASE("the list: open ones by receiver, state and age, not more than asked for") {
+  Tables tables;
+  const MessageId first = tables.keep(create_message(1), to({"ris", "pacs"}));
+  const MessageId second = tables.keep(create_message(2));
+  const MessageId done = tables.keep(create_message(3), to({"pacs"}));
+  tables.keep(create_message(4), to({}));  // for nobody: in no list
+  tables.finish(*tables.next("ris"), held, queue_now());
+  tables.finish(*tables.next("pacs"), {.due = later() + std::chrono::hours(1)}, queue_now());
+  CHECK(tables.deliver("pacs") == Ids{done});
+
+  const auto ids = [&](const QueueFilter& filter) {
+    Ids found;
+    for (const auto& entry : tables.list(filter)) found.push_back(entry.id);
+    return found;
+  };
+  CHECK(ids({}) == Ids{first, first, second});
+  CHECK(ids({.receiver = "ris"}) == Ids{first, second});
+  CHECK(ids({.receiver = "pacs"}) == Ids{first});
+  CHECK(ids({.state = DeliveryState::waiting}) == Ids{first, second});
+  CHECK(ids({.state = DeliveryState::held}) == Ids{first});
+  CHECK(ids({.state = DeliveryState::delivered}) == Ids{done});
+  CHECK(ids({.limit = 2}) == Ids{first, first});
+  CHECK(ids({.accepted_before = later()}).size() == 3);
+  CHECK(ids({.accepted_before = queue_now() - std::chrono::hours(1)}).empty());
+  const auto entry = tables.list({.receiver = "ris"})[0];
+  CHECK(entry.mpps == uid(1).text());
+  CHECK(entry.caller == "CT1");
+  CHECK(entry.transaction == "t1");
+  CHECK(entry.attempts == 1);
+  CHECK(entry.status == 0x0106);
+}
+
+TEST_CASE("the depth of each receiver's queue: open, held, and since when") {
+  Tables tables;
+  CHECK(tables.depths().empty());
+  const MessageId first = tables.keep(create_message(1), to({"ris", "pacs"}));
+  tables.keep(create_message(2));
+  tables.keep(create_message(3), undecided_for({}));  // for nobody: in no queue
+  tables.database.exec("UPDATE messages SET accepted=1000 WHERE id=" + std::to_string(first));
+  tables.finish(*tables.next("ris"), held, queue_now());
+  const auto depths = tables.depths();
+  REQUIRE(depths.size() == 2);
+  CHECK(depths[0].receiver == "pacs");
+  CHECK(depths[0].open == 1);
+  CHECK(depths[0].held == 0);
+  CHECK(depths[1].receiver == "ris");
+  CHECK(depths[1].open == 2);
+  CHECK(depths[1].held == 1);
+  CHECK(depths[1].oldest == QueueTime(std::chrono::seconds(1)));
+  tables.deliver("pacs");
+  CHECK(tables.depths().size() == 1);
+}
