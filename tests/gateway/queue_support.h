@@ -108,15 +108,22 @@ inline mapping::Uid uid(int number) {
   return *mapping::Uid::parse("1.2.826." + std::to_string(number));
 }
 
-/// What an N-CREATE may hold; number is its Performed Procedure Step ID.
+/// All that an N-CREATE needs; number is its Performed Procedure Step ID.
 inline mapping::DataSet created(int number, const std::string& modality = "CT") {
-  return data_set(R"({"00080060":{"vr":"CS","Value":[")" + modality + R"("]},)" +
-                  R"("00400244":{"vr":"DA","Value":["20260102"]},)" +
-                  R"("00400245":{"vr":"TM","Value":["101500"]},)" +
-                  R"("00400250":{"vr":"DA"},"00400251":{"vr":"TM"},)" +
-                  R"("00400252":{"vr":"CS","Value":["IN PROGRESS"]},)" +
-                  R"("00400253":{"vr":"SH","Value":["P)" + std::to_string(number) +
-                  R"("]},"00400254":{"vr":"LO"}})");
+  return data_set(
+      R"({"00080060":{"vr":"CS","Value":[")" + modality +
+      R"("]},"00081032":{"vr":"SQ"},"00081120":{"vr":"SQ"},"00100010":{"vr":"PN"},)"
+      R"("00100020":{"vr":"LO"},"00100030":{"vr":"DA"},"00100040":{"vr":"CS"},)"
+      R"("00200010":{"vr":"SH"},"00400241":{"vr":"AE","Value":["CT1"]},"00400242":{"vr":"SH"},)"
+      R"("00400243":{"vr":"SH"},"00400244":{"vr":"DA","Value":["20260102"]},)"
+      R"("00400245":{"vr":"TM","Value":["101500"]},"00400250":{"vr":"DA"},"00400251":{"vr":"TM"},)"
+      R"("00400252":{"vr":"CS","Value":["IN PROGRESS"]},"00400253":{"vr":"SH","Value":["P)" +
+      std::to_string(number) +
+      R"("]},"00400254":{"vr":"LO"},"00400255":{"vr":"LO"},"00400260":{"vr":"SQ"},)"
+      R"("00400270":{"vr":"SQ","Value":[{"00080050":{"vr":"SH"},"00081110":{"vr":"SQ"},)"
+      R"("0020000D":{"vr":"UI","Value":["1.2.9"]},"00321060":{"vr":"LO"},"00400007":{"vr":"LO"},)"
+      R"("00400008":{"vr":"SQ"},"00400009":{"vr":"SH"},"00401001":{"vr":"SH"}}]},)"
+      R"("00400340":{"vr":"SQ"}})");
 }
 
 inline mapping::DataSet in_state(const std::string& state) {

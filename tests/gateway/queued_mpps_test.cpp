@@ -72,10 +72,10 @@ TEST_CASE("queued: Retrieve asks the first receiver, and the record where it can
   SECTION("automatic: the receiver has not got it yet") {
     CHECK(mpps.retrieve(uid(1), {}, found, {}).status == 0x0000);
     CHECK(found == created(1));
-    const auto some = mpps.retrieve(
-        uid(1), {mapping::tags::Modality, mapping::tags::PerformedSeriesSequence}, found, {});
+    const auto some =
+        mpps.retrieve(uid(1), {mapping::tags::Modality, mapping::tags::AccessionNumber}, found, {});
     CHECK(some.status == 0x0001);
-    CHECK(some.attributes == std::vector<mapping::Tag>{mapping::tags::PerformedSeriesSequence});
+    CHECK(some.attributes == std::vector<mapping::Tag>{mapping::tags::AccessionNumber});
     CHECK(found.view().text(mapping::tags::Modality) == "CT");
     CHECK(mpps.retrieve(uid(2), {}, found, {}).status == 0x0112);
   }

@@ -27,31 +27,6 @@ mapping::Caller modality(const std::string& ae_title) {
 
 }  // namespace
 
-TEST_CASE("callers reach the backends of their front, modalities those of their own section") {
-  const Config config = config_of(
-      "[dimse]\nworklist = a\nmpps = b\n[web]\nworklist = b\n"
-      "[backend a]\nkind = scp\nae_title = A\nhost = 127.0.0.1\nport = 1\n"
-      "[backend b]\nkind = origin-server\nbase_uri = http://127.0.0.1:1\n"
-      "[modality own]\nae_title = CT1\nworklist = b\n"
-      "[modality less]\nae_title = CT2\nmpps =\n");
-  const auto made = Router::make(config, [](mapping::LogLevel, std::string_view) {});
-  REQUIRE(made.ok());
-  const Router& router = *made.value();
-  const auto any = router.route(modality("OTHER"));
-  const auto web = router.route({mapping::Caller::Protocol::web, "", "127.0.0.1"});
-  REQUIRE(any.worklist != nullptr);
-  REQUIRE(any.mpps != nullptr);
-  CHECK(web.worklist != nullptr);
-  CHECK(web.worklist != any.worklist);
-  CHECK(web.mpps == nullptr);  // not offered
-  const auto own = router.route(modality("CT1"));
-  CHECK(own.worklist != nullptr);
-  CHECK(own.mpps != nullptr);
-  const auto less = router.route(modality("CT2"));
-  CHECK(less.worklist != nullptr);
-  CHECK(less.mpps == nullptr);
-}
-
 TEST_CASE("each route asks its own backend, seen by the address that nobody answers at") {
   std::vector<std::string> lines;
   const Config config = config_of(
@@ -99,39 +74,6 @@ struct StateDirectory {
 };
 
 }  // namespace
-
-TEST_CASE("several worklists are asked as one, also for one modality") {
-  const StateDirectory directory;
-  const std::string backends =
-      "[gateway]\nstate_dir = " + directory.path.string() +
-      "\n[backend a]\nkind = store\nworklist_dir = " + (directory.path / "worklist").string() +
-      "\n[backend b]\nkind = scp\nae_title = B\nhost = 127.0.0.1\nport = 1\n";
-  const Config config = config_of(backends +
-                                  "[dimse]\nworklist = a\n[web]\nworklist = a, b\n[modality "
-                                  "one]\nae_title = CT1\nworklist = b,a\n");
-  std::vector<std::string> lines;
-  const auto made = Router::make(config, [&](mapping::LogLevel, std::string_view line) {
-    if (line.find(" search ") != std::string_view::npos) lines.emplace_back(line);
-  });
-  REQUIRE(made.ok());
-  const auto ask = [&](const mapping::Caller& caller) {
-    mapping::Context context;
-    context.caller = caller;
-    return made.value()->route(caller).worklist->search(
-        {}, [](mapping::Match&&) { return true; }, context);
-  };
-  CHECK(ask(modality("OTHER")).good());  // the store alone
-  CHECK(ask(modality("CT1")).status == 0xA700);
-  CHECK(ask({mapping::Caller::Protocol::web, "", "127.0.0.1"}).status == 0xA700);
-  const auto logged = [&](std::string_view way) {
-    return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
-      return line.find(way) != std::string::npos;
-    });
-  };
-  CHECK(logged("dimse->a "));
-  CHECK(logged("dimse->b,a "));
-  CHECK(logged("web->a,b "));
-}
 
 TEST_CASE("without a store that can be used there is no router, and the reason is said") {
   const Config config =
