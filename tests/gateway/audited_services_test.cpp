@@ -5,6 +5,7 @@
 
 #include "mapping/tags.h"
 #include "tests/gateway/audit_support.h"
+#include "tests/gateway/services_support.h"
 
 using namespace gateway;
 using namespace audit_test;
@@ -14,29 +15,6 @@ using mapping::Outcome;
 using mapping::Transaction;
 
 namespace {
-
-struct Inner : mapping::WorklistService, mapping::MppsService {
-  Outcome outcome;
-  mapping::DataSet attributes;
-  bool retrieves = false;
-  Outcome search(const mapping::Search&, const mapping::OnMatch& on_match,
-                 const mapping::Context&) override {
-    on_match({attributes, true});
-    return outcome;
-  }
-  Outcome create(const mapping::Uid&, const mapping::DataSet&, const mapping::Context&) override {
-    return outcome;
-  }
-  Outcome update(const mapping::Uid&, const mapping::DataSet&, const mapping::Context&) override {
-    return outcome;
-  }
-  Outcome retrieve(const mapping::Uid&, const mapping::AttributeList&, mapping::DataSet& found,
-                   const mapping::Context&) override {
-    if (outcome.good()) found = attributes;
-    return outcome;
-  }
-  bool offers_retrieve() const override { return retrieves; }
-};
 
 mapping::DataSet jane() {
   mapping::DataSetBuilder builder;
@@ -66,7 +44,10 @@ struct Room {
   explicit Room(AuditPlace place)
       : trail(open_trail(options_for(directory, collector.port), lines.log())),
         worklist(inner, place, *trail),
-        mpps(inner, place, *trail) {}
+        mpps(inner, place, *trail) {
+    inner.matches = {jane()};
+    inner.retrieves = false;
+  }
 
   mapping::Context from(Caller::Protocol protocol, const std::string& name) const {
     mapping::Context context;
@@ -82,7 +63,7 @@ struct Room {
   const queue_test::Directory directory;
   const Collector collector;
   Lines lines;
-  Inner inner;
+  services_test::Answering inner;
   const std::unique_ptr<AuditTrail> trail;
   AuditedWorklist worklist;
   AuditedMpps mpps;
@@ -130,7 +111,7 @@ TEST_CASE("in front, every transaction is recorded between the caller and this g
   const std::string update = room.collector.receive();
   CHECK(has(update, "EventActionCode=\"U\""));
   CHECK(has(update, "ParticipantObjectID=\"PID-1\""));
-  room.inner.attributes = jane();
+  room.inner.step = jane();
   mapping::DataSet found;
   room.mpps.retrieve(uid, {}, found, room.from(by_web, "nurse"));
   CHECK(found == jane());

@@ -124,15 +124,20 @@ std::vector<std::string> search(const Backend& backend, const mapping::DataSet& 
 
 using Stations = std::vector<std::string>;
 
+/// Both services reach the peer, and it is found to be there.
+void check_at_work(const Backend& backend, const Peer& peer) {
+  CHECK(search(backend, scheduled("", "")) == Stations{"CT1", "CT2"});
+  CHECK(backend.mpps->create(uid(1), created(1), in_time()).good());
+  CHECK(peer.steps.log() == std::vector<std::string>{"create " + uid(1).text()});
+  CHECK(backend.probe(in_time()).how == Outcome::How::answered);
+}
+
 }  // namespace
 
 TEST_CASE("an SCP is asked by DIMSE, and its associations are counted") {
   Scp ris;
   const auto backend = make(ris.config());
-  CHECK(search(*backend, scheduled("", "")) == Stations{"CT1", "CT2"});
-  CHECK(backend->mpps->create(uid(1), created(1), in_time()).good());
-  CHECK(ris.steps.log() == std::vector<std::string>{"create " + uid(1).text()});
-  CHECK(backend->probe(in_time()).how == Outcome::How::answered);
+  check_at_work(*backend, ris);
   BackendNumbers numbers;
   backend->count(numbers);
   REQUIRE(numbers.associations);
@@ -146,10 +151,7 @@ TEST_CASE("an SCP is asked by DIMSE, and its associations are counted") {
 TEST_CASE("an origin server is asked by DICOMweb, and its connections are counted") {
   OriginServer ris;
   const auto backend = make(ris.config());
-  CHECK(search(*backend, scheduled("", "")) == Stations{"CT1", "CT2"});
-  CHECK(backend->mpps->create(uid(1), created(1), in_time()).good());
-  CHECK(ris.steps.log() == std::vector<std::string>{"create " + uid(1).text()});
-  CHECK(backend->probe(in_time()).how == Outcome::How::answered);
+  check_at_work(*backend, ris);
   BackendNumbers numbers;
   backend->count(numbers);
   REQUIRE(numbers.connections);

@@ -7,29 +7,12 @@
 
 #include "mapping/json.h"
 #include "mapping/tags.h"
+#include "tests/gateway/services_support.h"
 
 using namespace gateway;
+using services_test::Answering;
 
 namespace {
-
-struct Backend : mapping::MppsService {
-  int asked = 0;
-  mapping::Outcome create(const mapping::Uid&, const mapping::DataSet&,
-                          const mapping::Context&) override {
-    ++asked;
-    return {};
-  }
-  mapping::Outcome update(const mapping::Uid&, const mapping::DataSet&,
-                          const mapping::Context&) override {
-    ++asked;
-    return {};
-  }
-  mapping::Outcome retrieve(const mapping::Uid&, const mapping::AttributeList&, mapping::DataSet&,
-                            const mapping::Context&) override {
-    ++asked;
-    return {};
-  }
-};
 
 const auto uid = *mapping::Uid::parse("1.2.3");
 const mapping::DataSet completed =
@@ -40,22 +23,24 @@ const mapping::DataSet name =
 }  // namespace
 
 TEST_CASE("reject answers for the backend, with status and tags") {
-  Backend backend;
+  Answering backend;
   ValidatedMpps mpps(backend, Validation::reject, [](mapping::LogLevel, std::string_view) {});
   const auto created = mpps.create(uid, completed, {});
   CHECK(created.status == 0x0106);
   CHECK(created.attributes ==
         std::vector<mapping::Tag>{mapping::tags::PerformedProcedureStepStatus});
   CHECK(mpps.update(uid, name, {}).status == 0x0105);
-  CHECK(backend.asked == 0);
-  mapping::DataSet found;
+  CHECK(backend.changes == 0);
   CHECK(mpps.update(uid, completed, {}).good());
+  CHECK(backend.changes == 1);
+  backend.step = completed;
+  mapping::DataSet found;
   CHECK(mpps.retrieve(uid, {}, found, {}).good());
-  CHECK(backend.asked == 2);
+  CHECK(found == completed);
 }
 
 TEST_CASE("warn logs status and tags, no values, and passes on") {
-  Backend backend;
+  Answering backend;
   std::vector<std::string> lines;
   ValidatedMpps mpps(backend, Validation::warn,
                      [&](mapping::LogLevel, std::string_view line) { lines.emplace_back(line); });
@@ -63,7 +48,7 @@ TEST_CASE("warn logs status and tags, no values, and passes on") {
   context.transaction = "7";
   CHECK(mpps.update(uid, name, context).good());
   CHECK(mpps.update(uid, completed, context).good());
-  CHECK(backend.asked == 2);
+  CHECK(backend.changes == 2);
   CHECK(lines == std::vector<std::string>{
                      "tx=7 update breaks the rules of PS3.4, F.7.2 (status 0105): 00100010"});
 }

@@ -2,43 +2,16 @@
 // in tests/end_to_end/audit.test.js.
 #include "gateway/syslog_sender.h"
 
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "dimse/descriptor.h"
+#include "tests/gateway/audit_support.h"
 
 using namespace gateway;
+using audit_test::Collector;
 using Transport = SyslogTarget::Transport;
 
 namespace {
-
-/// A bound UDP socket on the loopback.
-struct Collector {
-  explicit Collector(std::uint16_t wanted = 0) : socket(::socket(AF_INET, SOCK_DGRAM, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(wanted);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    auto* any = reinterpret_cast<sockaddr*>(&address);
-    socklen_t size = sizeof address;
-    REQUIRE(::bind(socket.get(), any, size) == 0);
-    REQUIRE(::getsockname(socket.get(), any, &size) == 0);
-    port = ntohs(address.sin_port);
-  }
-  std::string receive() const {
-    std::string bytes(65'536, '\0');
-    const auto got = ::recv(socket.get(), bytes.data(), bytes.size(), 0);
-    REQUIRE(got >= 0);
-    bytes.resize(static_cast<std::size_t>(got));
-    return bytes;
-  }
-  dimse::Descriptor socket;
-  std::uint16_t port = 0;
-};
 
 std::unique_ptr<SyslogSender> sender_to(std::uint16_t port) {
   SyslogOptions options;

@@ -8,6 +8,7 @@
 
 #include "mapping/tags.h"
 #include "tests/gateway/queue_support.h"
+#include "tests/gateway/services_support.h"
 
 using namespace gateway;
 using namespace queue_test;
@@ -19,36 +20,17 @@ mapping::DataSet named(const std::string& name) {
   return data_set(R"({"00100010":{"vr":"PN","Value":[{"Alphabetic":")" + name + R"("}]}})");
 }
 
-struct Backend : mapping::WorklistService, mapping::MppsService {
-  Outcome outcome = Outcome::answered(0);
-  Outcome search(const mapping::Search&, const mapping::OnMatch& on_match,
-                 const mapping::Context&) override {
-    on_match({named("One"), true});
-    on_match({named("Two"), true});
-    return outcome;
-  }
-  Outcome create(const mapping::Uid&, const mapping::DataSet&, const mapping::Context&) override {
-    return outcome;
-  }
-  Outcome update(const mapping::Uid&, const mapping::DataSet&, const mapping::Context&) override {
-    return outcome;
-  }
-  Outcome retrieve(const mapping::Uid&, const mapping::AttributeList&, mapping::DataSet& found,
-                   const mapping::Context&) override {
-    found = named("Found");
-    return outcome;
-  }
-  bool offers_retrieve() const override { return false; }
-};
-
 struct Traced {
   Directory directory;
-  Backend backend;
+  services_test::Answering backend;
   std::unique_ptr<Trace> trace;
   mapping::Context context;
   std::vector<std::string> lines;
 
   Traced() {
+    backend.matches = {named("One"), named("Two")};
+    backend.step = named("Found");
+    backend.retrieves = false;
     TraceOptions options;
     options.name = "CT1";
     options.duration = std::chrono::hours(1);
@@ -124,7 +106,7 @@ TEST_CASE("another caller's transactions, and a failed Retrieve's data set, are 
   Traced t;
   TracedWorklist worklist(t.backend, *t.trace);
   TracedMpps mpps(t.backend, *t.trace);
-  mapping::DataSet found;
+  mapping::DataSet found = named("Found");  // before
   t.backend.outcome = Outcome::answered(0x0112);
   mpps.retrieve(uid(1), {}, found, t.context);
   t.context.caller.name = "CT2";

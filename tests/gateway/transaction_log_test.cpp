@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mapping/tags.h"
+#include "tests/gateway/services_support.h"
 
 using namespace gateway;
 using mapping::LogLevel;
@@ -18,28 +19,6 @@ mapping::DataSet doe() {
   return builder.build().value();
 }
 
-struct Backend : mapping::WorklistService, mapping::MppsService {
-  mapping::Outcome outcome;
-  mapping::Outcome search(const mapping::Search&, const mapping::OnMatch& on_match,
-                          const mapping::Context&) override {
-    on_match({doe(), true});
-    return outcome;
-  }
-  mapping::Outcome create(const mapping::Uid&, const mapping::DataSet&,
-                          const mapping::Context&) override {
-    return outcome;
-  }
-  mapping::Outcome update(const mapping::Uid&, const mapping::DataSet&,
-                          const mapping::Context&) override {
-    return outcome;
-  }
-  mapping::Outcome retrieve(const mapping::Uid&, const mapping::AttributeList&,
-                            mapping::DataSet& found, const mapping::Context&) override {
-    found = doe();
-    return outcome;
-  }
-};
-
 struct Lines {
   std::vector<std::pair<LogLevel, std::string>> all;
   mapping::Log log() {
@@ -50,7 +29,9 @@ struct Lines {
 }  // namespace
 
 TEST_CASE("every transaction is one line that names front, backend, caller, status and time") {
-  Backend backend;
+  services_test::Answering backend;
+  backend.matches = {doe()};
+  backend.step = doe();
   Lines lines;
   Metrics metrics;
   LoggedWorklist worklist(backend, "ris", metrics, lines.log());
