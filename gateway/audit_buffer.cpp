@@ -2,7 +2,6 @@
 #include "gateway/audit_buffer.h"
 
 #include <SQLiteCpp/SQLiteCpp.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,8 +13,6 @@
 
 namespace gateway {
 namespace {
-
-using mapping::Fault;
 
 // AUTOINCREMENT: an id is never used again, so that "behind the last one sent" stays true.
 constexpr SqliteKind kind{"audit buffer", 0x6d6f6761 /* "moga" */, 1, R"(
@@ -100,20 +97,6 @@ void AuditBuffer::Impl::transaction(const std::function<void()>& work) {
   bytes += new_bytes;
 }
 
-namespace {
-
-// The border to SQLite: its exceptions end here.
-template <class Work>
-auto guarded(const Work& work) {
-  try {
-    return work();
-  } catch (const SQLite::Exception& error) {
-    throw AuditBufferFailure(fmt::format("{}.sqlite: {}", name, error.what()));
-  }
-}
-
-}  // namespace
-
 AuditBuffer::AuditBuffer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 AuditBuffer::~AuditBuffer() = default;
 
@@ -124,17 +107,13 @@ mapping::Result<std::unique_ptr<AuditBuffer>> AuditBuffer::open(
                         .when_damaged =
                             "move it away with its -wal and -shm to begin anew, and "
                             "keep it: it holds audit messages that no collector has"};
-  std::unique_ptr<Impl> impl;
-  std::string wrong = open_state_file(state, [&](const auto& file, StateLock lock) {
-    impl = std::make_unique<Impl>(file, std::move(lock));
-    return impl->prepare();
-  });
-  if (!wrong.empty()) return Fault{.what = std::move(wrong)};
-  return std::unique_ptr<AuditBuffer>(new AuditBuffer(std::move(impl)));
+  auto impl = open_state<Impl>(state);
+  if (!impl) return impl.fault();
+  return std::unique_ptr<AuditBuffer>(new AuditBuffer(std::move(impl).value()));
 }
 
 void AuditBuffer::transaction(const std::function<void()>& work) {
-  guarded([&] {
+  guarded<AuditBufferFailure>(name, [&] {
     const std::lock_guard lock(impl_->mutex);
     impl_->transaction(work);
   });
@@ -164,7 +143,7 @@ std::optional<AuditedStep> AuditBuffer::step(const std::string& mpps) {
 void AuditBuffer::forget_steps(AuditTime before) { Use(*impl_->forget, seconds(before)).changes(); }
 
 std::vector<AuditBuffer::Stored> AuditBuffer::next(std::int64_t after, std::size_t count) {
-  return guarded([&] {
+  return guarded<AuditBufferFailure>(name, [&] {
     const std::lock_guard lock(impl_->mutex);
     Use rows(*impl_->next, after, static_cast<std::int64_t>(count));
     std::vector<Stored> found;
@@ -174,7 +153,7 @@ std::vector<AuditBuffer::Stored> AuditBuffer::next(std::int64_t after, std::size
 }
 
 void AuditBuffer::remove_through(std::int64_t id) {
-  guarded([&] {
+  guarded<AuditBufferFailure>(name, [&] {
     const std::lock_guard lock(impl_->mutex);
     std::uint64_t count = 0, bytes = 0;
     impl_->transaction([&] {

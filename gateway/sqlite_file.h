@@ -8,10 +8,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "mapping/data_set.h"
+#include "mapping/result.h"
 
 namespace gateway {
 
@@ -45,6 +48,17 @@ struct StateFile {
 /// Returns what is wrong and where, or nothing.
 using OpenState = std::function<std::string(const std::filesystem::path& file, StateLock lock)>;
 std::string open_state_file(const StateFile& state, const OpenState& open);
+/// The same with an Owner of the file: made of file, lock and more, its prepare() opens it.
+template <class Owner, class... More>
+mapping::Result<std::unique_ptr<Owner>> open_state(const StateFile& state, const More&... more) {
+  std::unique_ptr<Owner> owner;
+  std::string wrong = open_state_file(state, [&](const auto& file, StateLock lock) {
+    owner = std::make_unique<Owner>(file, std::move(lock), more...);
+    return owner->prepare();
+  });
+  if (!wrong.empty()) return mapping::Fault{.what = std::move(wrong)};
+  return owner;
+}
 
 /// Whose a file is, and what is in it.
 struct SqliteKind {
@@ -78,6 +92,16 @@ class Transactions {
 };
 
 std::string bytes_of(const SQLite::Column& column);
+
+/// The border to SQLite: its exceptions leave work as a Failure. name: StateFile's.
+template <class Failure, class Work>
+auto guarded(std::string_view name, const Work& work) {
+  try {
+    return work();
+  } catch (const SQLite::Exception& error) {
+    throw Failure(std::string(name).append(".sqlite: ").append(error.what()));
+  }
+}
 
 /// A prepared statement in use: bound anew, and reset whatever happens, so that no read stays open.
 /// Values outlive it.

@@ -20,7 +20,6 @@
 namespace gateway {
 namespace {
 
-using mapping::Fault;
 using mapping::Uid;
 using Haste = SharedSync::Haste;
 
@@ -39,7 +38,7 @@ enum class Come : std::uint8_t {
 
 class SqliteMppsQueue::Impl {
  public:
-  Impl(const std::filesystem::path& file, Role role, StateLock lock)
+  Impl(const std::filesystem::path& file, StateLock lock, Role role)
       : lock_(std::move(lock)),
         role_(role),
         database_(file.string(), SQLite::OPEN_READWRITE, busy_timeout_milliseconds),
@@ -183,13 +182,9 @@ mapping::Result<std::unique_ptr<SqliteMppsQueue>> SqliteMppsQueue::open(
           "save what can be read of the MPPS queue as docs/mpps-queue.md says "
           "(\"sqlite3 FILE .dump\"), and start again",
       .visit = role == Role::visitor};
-  std::unique_ptr<Impl> impl;
-  std::string wrong = open_state_file(state, [&](const auto& file, StateLock lock) {
-    impl = std::make_unique<Impl>(file, role, std::move(lock));
-    return impl->prepare();
-  });
-  if (!wrong.empty()) return Fault{.what = std::move(wrong)};
-  return std::unique_ptr<SqliteMppsQueue>(new SqliteMppsQueue(std::move(impl)));
+  auto impl = open_state<Impl>(state, role);
+  if (!impl) return impl.fault();
+  return std::unique_ptr<SqliteMppsQueue>(new SqliteMppsQueue(std::move(impl).value()));
 }
 
 MppsQueue::Accepted SqliteMppsQueue::accept(const MppsMessage& message, const Judge& judge) {

@@ -138,21 +138,6 @@ void StepDatabase::Impl::follow(OnWritten on_written) {
   on_written_ = std::move(on_written);
 }
 
-// --- The border to SQLite: its exceptions end here.
-
-namespace {
-
-template <class Work>
-auto guarded(const Work& work) {
-  try {
-    return work();
-  } catch (const SQLite::Exception& error) {
-    throw StepDatabaseFailure(fmt::format("{}.sqlite: {}", name, error.what()));
-  }
-}
-
-}  // namespace
-
 StepDatabase::StepDatabase(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 StepDatabase::~StepDatabase() = default;
 
@@ -162,25 +147,21 @@ Result<std::unique_ptr<StepDatabase>> StepDatabase::open(const std::filesystem::
                         .when_damaged =
                             "restore it from a backup, or move it away with its -wal "
                             "and -shm to begin without performed steps"};
-  std::unique_ptr<Impl> impl;
-  std::string wrong = open_state_file(state, [&](const auto& file, StateLock lock) {
-    impl = std::make_unique<Impl>(file, std::move(lock));
-    return impl->prepare();
-  });
-  if (!wrong.empty()) return Fault{.what = std::move(wrong)};
-  return std::unique_ptr<StepDatabase>(new StepDatabase(std::move(impl)));
+  auto impl = open_state<Impl>(state);
+  if (!impl) return impl.fault();
+  return std::unique_ptr<StepDatabase>(new StepDatabase(std::move(impl).value()));
 }
 
 void StepDatabase::change(const Uid& mpps, const Decide& decide) {
-  guarded([&] { impl_->change(mpps, decide); });
+  guarded<StepDatabaseFailure>(name, [&] { impl_->change(mpps, decide); });
 }
 
 std::optional<DataSet> StepDatabase::find(const Uid& mpps) {
-  return guarded([&] { return impl_->find(mpps); });
+  return guarded<StepDatabaseFailure>(name, [&] { return impl_->find(mpps); });
 }
 
 void StepDatabase::follow(OnWritten on_written) {
-  guarded([&] { impl_->follow(std::move(on_written)); });
+  guarded<StepDatabaseFailure>(name, [&] { impl_->follow(std::move(on_written)); });
 }
 
 }  // namespace gateway
