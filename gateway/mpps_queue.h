@@ -175,6 +175,8 @@ class MppsQueue {
     std::optional<QueueTime> next_due;  ///< of the next one; nothing if none waits
   };
   /// Says how some of this receiver's ended, none perhaps, and takes the next, at the price of one.
+  /// A now that lies before an earlier one says that the clock was set back: nothing waits for the
+  /// time that was.
   virtual Taken finish(const std::string& receiver, const std::vector<Ended>& ended, QueueTime now,
                        std::size_t take_at_most) = 0;
   /// Makes what waits for its time due now: the receiver is back.

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "gateway/sqlite_file.h"
@@ -194,12 +195,24 @@ void QueueTables::place(const std::string& mpps, MessageId id, const std::string
   }
 }
 
+// Where the clock was set back, what waits would wait for the time that was: it is due instead.
+void QueueTables::meet(QueueTime now) {
+  constexpr std::chrono::seconds out_of_turn{1};  // threads look at the clock, and come later
+  if (now >= latest_ - out_of_turn) {
+    latest_ = std::max(latest_, now);
+    return;
+  }
+  latest_ = now;
+  Use(statement("UPDATE deliveries SET due=?1 WHERE state=0 AND due>?1"), now).changes();
+}
+
 MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge& judge) {
   const std::string& mpps = message.mpps.text();
   const auto recorded = step(mpps);
   Acceptance acceptance = judge(recorded ? &*recorded : nullptr);
   if (acceptance.refusal) return {std::move(*acceptance.refusal), 0};
   const QueueTime now = queue_now();
+  meet(now);
   Use(statement("INSERT INTO messages(operation, mpps, attributes, caller, tx, accepted) "
                 "VALUES(?,?,?,?,?,?)"),
       message.operation == Transaction::create ? 0 : 1, mpps, message.attributes, message.caller,
@@ -273,6 +286,7 @@ void QueueTables::decide(MessageId id, bool happened) {
 
 MppsQueue::Taken QueueTables::take(const std::string& receiver, QueueTime now,
                                    std::size_t at_most) {
+  meet(now);
   MppsQueue::Taken taken;
   auto& deliveries = taken.deliveries;
   std::vector<std::pair<std::string, MessageId>> damaged;

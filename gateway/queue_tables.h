@@ -57,10 +57,12 @@ class QueueTables {
   bool was_created(const std::string& mpps, const std::string& receiver);
   bool set_open_state(MessageId id, const std::string& receiver, int to, std::string_view from);
   std::string mpps_of(MessageId id);
+  void meet(QueueTime now);
 
   SQLite::Database& database_;
   std::list<std::pair<const char*, SQLite::Statement>> statements_;
   MessageId forget_after_ = 0;  ///< where forget() goes on
+  QueueTime latest_{};          ///< that was met since the clock was last set back
 };
 
 }  // namespace gateway

@@ -115,10 +115,11 @@ TEST_CASE("one MPPS and receiver: strictly one after the other; others at the sa
     CHECK(tables.in_state(DeliveryState::delivering) == Ids{other});
   }
   SECTION("to be tried again: not before its time, nor anything behind it") {
-    const QueueTime due = queue_now() + std::chrono::minutes(5);
+    const QueueTime now = later();
+    const QueueTime due = now + std::chrono::minutes(5);
     const Attempt again{.due = due, .maybe_sent = true, .status = 0x0213, .reason = "busy"};
-    CHECK_FALSE(tables.finish(*first, again, queue_now()));
-    CHECK(tables.take("ris", queue_now(), 1).next_due == due);
+    CHECK_FALSE(tables.finish(*first, again, now));
+    CHECK(tables.take("ris", now, 1).next_due == due);
     CHECK_FALSE(tables.next("ris", due - std::chrono::milliseconds(1)));
     CHECK(tables.entry(created).status == 0x0213);
     CHECK(tables.entry(created).reason == "busy");
@@ -130,12 +131,13 @@ TEST_CASE("one MPPS and receiver: strictly one after the other; others at the sa
   }
   SECTION("the receiver is back: at once, of this receiver only") {
     tables.keep(create_message(3), to({"pacs"}));
-    const Attempt again{.due = later()};
-    tables.finish(*tables.next("pacs"), again, queue_now());
-    tables.finish(*first, again, queue_now());
-    tables.make_due("ris", queue_now());
-    CHECK(tables.next("ris", queue_now())->id == created);
-    CHECK_FALSE(tables.next("pacs", queue_now()));
+    const QueueTime now = later();
+    const Attempt again{.due = now + std::chrono::minutes(5)};
+    tables.finish(*tables.next("pacs", now), again, now);
+    tables.finish(*first, again, now);
+    tables.make_due("ris", now);
+    CHECK(tables.next("ris", now)->id == created);
+    CHECK_FALSE(tables.next("pacs", now));
   }
   SECTION("held: those behind it wait until a person says what becomes of it") {
     CHECK_FALSE(tables.finish(*first, held, queue_now()));
@@ -366,6 +368,23 @@ TEST_CASE("a restart after the clock was set back: nothing waits for the time th
   tables.take_back();
   CHECK(tables.next("ris", queue_now())->id == first);
   CHECK_FALSE(tables.next("ris", later()));
+}
+
+TEST_CASE("the clock is set back: what waits does not wait for the time that was") {
+  using std::chrono::hours;
+  Tables tables;
+  const QueueTime wrong = queue_now() + hours(24 * 365);
+  const MessageId first = tables.keep(create_message(1));
+  const auto taken = tables.take("ris", wrong, 1);
+  REQUIRE(taken.deliveries.size() == 1);
+  tables.finish(taken.deliveries[0], {.due = wrong + hours(1)}, wrong);
+  CHECK_FALSE(tables.next("ris", wrong));
+  CHECK_FALSE(tables.next("ris", wrong - std::chrono::milliseconds(5)));  // another thread's
+  CHECK(tables.next("ris", queue_now())->id == first);
+  SECTION("also where a message comes first") {
+    const MessageId second = tables.keep(create_message(2));
+    CHECK(tables.next("ris", queue_now())->id == second);
+  }
 }
 
 TEST_CASE("a restart with a file that was saved from damage: what waits behind a loss is held") {
