@@ -1,6 +1,8 @@
 // Backends by name, those that stay as they are taken over; the current routes.
 #include "gateway/router.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 #include <variant>
 
@@ -32,13 +34,40 @@ mapping::Result<std::shared_ptr<StepStore>> Router::store_for(const Config& conf
   return std::shared_ptr<StepStore>();
 }
 
-/// The queue, opened where a route needs it. Null: none does, nor did.
+/// The queue, opened where a route needs it, or one is there that may hold something from before.
+/// Null: neither, nor was.
 mapping::Result<std::shared_ptr<MppsQueue>> Router::queue_for(const Config& config) const {
   auto queue = queue_.get();
-  if (queue || queue_receivers(config).empty()) return queue;
+  const bool needed = !queue_receivers(config).empty();
+  if (queue || (!needed && !SqliteMppsQueue::is_in(config.state_dir))) return queue;
   auto opened = SqliteMppsQueue::open(config.state_dir, SqliteMppsQueue::Role::gateway);
-  if (!opened) return opened.fault();
-  return std::shared_ptr<MppsQueue>(std::move(opened).value());
+  if (opened) return std::shared_ptr<MppsQueue>(std::move(opened).value());
+  if (needed) return opened.fault();
+  log_(mapping::LogLevel::warn,
+       fmt::format("what an MPPS queue of before may hold is not delivered: {}",
+                   opened.fault().what));
+  return queue;
+}
+
+/// Those that routes name, and those that something waits for from before they did not any more.
+std::set<std::string> Router::receivers_of(const Config& config, MppsQueue& queue) const {
+  std::set<std::string> names = queue_receivers(config);
+  try {
+    for (const auto& [name, open, held, oldest] : queue.depths()) {
+      if (config.backends.contains(name)) {
+        names.insert(name);
+      } else {
+        log_(mapping::LogLevel::warn,
+             fmt::format("the MPPS queue holds messages for {0} that nobody delivers, since there "
+                         "is no [backend {0}]: {1}; name it again, or export and discard them",
+                         name, open));
+      }
+    }
+  } catch (const QueueFailure& failure) {
+    log_(mapping::LogLevel::error,
+         fmt::format("the MPPS queue cannot be read: {}", failure.what()));
+  }
+  return names;
 }
 
 mapping::Result<Backends> Router::backends_for(const Config& config,
@@ -91,7 +120,7 @@ mapping::Result<mapping::Change> Router::prepare(const Config& config) {
 /// told of a message that those who deliver would not know.
 void Router::deliver(const Config& config, const Backends& backends) {
   std::vector<MppsReceiver> receivers;
-  for (const std::string& name : queue_receivers(config)) {
+  for (const std::string& name : receivers_of(config, *queue_.get())) {
     const auto& backend = backends.at(name);
     receivers.push_back({name, backend->mpps,
                          [&probe = backend->probe](const auto& context) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,7 +55,8 @@ class Router {
   /// Of every backend, by name.
   std::vector<BackendNumbers> numbers() const;
   const Metrics& metrics() const { return metrics_; }
-  /// The durable queue; null as long as no route has needed one. Lives as long as this.
+  /// The durable queue; null as long as no route has needed one, and none was there. Lives as long
+  /// as this.
   MppsQueue* queue() const { return queue_.get().get(); }
   /// Something in the queue may be due for this receiver. Only where there is a queue.
   void wake(const std::string& receiver) const { delivery_->wake(receiver); }
@@ -66,6 +68,7 @@ class Router {
   mapping::Result<std::shared_ptr<MppsQueue>> queue_for(const Config& config) const;
   mapping::Result<Backends> backends_for(const Config& config,
                                          const std::shared_ptr<StepStore>& store);
+  std::set<std::string> receivers_of(const Config& config, MppsQueue& queue) const;
   void deliver(const Config& config, const Backends& backends);
 
   const mapping::Log log_;

@@ -24,6 +24,7 @@ using mapping::Uid;
 using Haste = SharedSync::Haste;
 
 constexpr int busy_timeout_milliseconds = 5000;
+constexpr const char* name = "mpps-queue";
 constexpr int application_id = 0x6d6f6467;  // "modg"
 constexpr int schema_version = 1;
 
@@ -176,7 +177,7 @@ mapping::Result<std::unique_ptr<SqliteMppsQueue>> SqliteMppsQueue::open(
     const std::filesystem::path& directory, Role role) {
   const StateFile state{
       .directory = directory,
-      .name = "mpps-queue",
+      .name = name,
       .when_damaged =
           "nothing is thrown away. Move the file and those beside it to a safe place, "
           "save what can be read of the MPPS queue as docs/mpps-queue.md says "
@@ -185,6 +186,11 @@ mapping::Result<std::unique_ptr<SqliteMppsQueue>> SqliteMppsQueue::open(
   auto impl = open_state<Impl>(state, role);
   if (!impl) return impl.fault();
   return std::unique_ptr<SqliteMppsQueue>(new SqliteMppsQueue(std::move(impl).value()));
+}
+
+bool SqliteMppsQueue::is_in(const std::filesystem::path& directory) {
+  std::error_code none;
+  return std::filesystem::exists(directory / fmt::format("{}.sqlite", name), none);
 }
 
 MppsQueue::Accepted SqliteMppsQueue::accept(const MppsMessage& message, const Judge& judge) {

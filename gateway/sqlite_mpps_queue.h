@@ -25,6 +25,8 @@ class SqliteMppsQueue : public MppsQueue {
   /// directory: state_dir. Fault: what is wrong with which file, and what to do.
   static mapping::Result<std::unique_ptr<SqliteMppsQueue>> open(
       const std::filesystem::path& directory, Role role);
+  /// Whether a gateway has left one in this directory.
+  static bool is_in(const std::filesystem::path& directory);
   ~SqliteMppsQueue() override;
 
   Accepted accept(const MppsMessage& message, const Judge& judge) override;

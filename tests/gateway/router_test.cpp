@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <filesystem>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -208,31 +209,90 @@ TEST_CASE("the store and the queue are opened by the first change that needs the
   CHECK(router.queue() == queue);
 }
 
-TEST_CASE("an accepted message goes to the receiver as it is now, and one that is gone keeps its") {
-  const StateDirectory directory;
-  const std::string state = "[gateway]\nstate_dir = " + directory.path.string() +
-                            "\n[queue]\nretry_first_milliseconds = 5\nprobe_max_seconds = 1\n";
-  const std::string queued = "[dimse]\nmpps = ris\nmpps_delivery = queued\nvalidate = off\n";
-  const std::string away = "[backend ris]\nkind = scp\nae_title = A\nhost = 127.0.0.1\nport = 1\n";
-  const auto made =
-      Router::make(config_of(state + queued + away), [](mapping::LogLevel, std::string_view) {});
-  REQUIRE(made.ok());
-  Router& router = *made.value();
-  const auto step = mapping::Uid::parse("1.2.3").value();
+namespace {
+
+/// Accepted by a gateway with this configuration, for a receiver ris that is away.
+void accept_a_step(Router& router) {
   mapping::DataSetBuilder attributes;
   attributes.add(mapping::Tag(0x00400252), mapping::Vr::CS, "IN PROGRESS");
   mapping::Context context;
   const auto built = attributes.build();
   REQUIRE(built.ok());
+  const auto step = mapping::Uid::parse("1.2.3").value();
   CHECK(router.route(modality("CT1")).mpps->create(step, built.value(), context).good());
+}
 
-  change(router, config_of(state + "[dimse]\nworklist = a\n" + backend_a));  // it is gone
-  CHECK(router.queue()->list({.receiver = "ris"}).size() == 1);
-  change(router, config_of(state + queued + "[backend ris]\nkind = store\n"));  // and back
+/// The store is asked: it refuses a step that lacks what it must hold.
+void expect_delivery(const Router& router) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  // The store has been asked: it refuses a step that lacks what it must hold.
   while (router.queue()->list({.state = DeliveryState::held}).size() != 1) {
     REQUIRE(std::chrono::steady_clock::now() < end);
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+const std::string queued = "[dimse]\nmpps = ris\nmpps_delivery = queued\nvalidate = off\n";
+const std::string away = "[backend ris]\nkind = scp\nae_title = A\nhost = 127.0.0.1\nport = 1\n";
+const std::string back = "[backend ris]\nkind = store\n";
+
+std::string state_in(const StateDirectory& directory) {
+  return "[gateway]\nstate_dir = " + directory.path.string() +
+         "\n[queue]\nretry_first_milliseconds = 5\nprobe_max_seconds = 1\n";
+}
+
+}  // namespace
+
+TEST_CASE("an accepted message goes to the receiver as it is now, and one that is gone keeps its") {
+  const StateDirectory directory;
+  const std::string state = state_in(directory);
+  std::vector<std::string> lines;
+  std::mutex mutex;
+  const auto made = Router::make(config_of(state + queued + away),
+                                 [&](mapping::LogLevel level, std::string_view line) {
+                                   const std::lock_guard lock(mutex);
+                                   if (level <= mapping::LogLevel::warn) lines.emplace_back(line);
+                                 });
+  REQUIRE(made.ok());
+  Router& router = *made.value();
+  accept_a_step(router);
+  change(router, config_of(state + "[dimse]\nworklist = a\n" + backend_a));  // it is gone
+  CHECK(router.queue()->list({.receiver = "ris"}).size() == 1);
+  {
+    const std::lock_guard lock(mutex);
+    CHECK(std::count(lines.begin(), lines.end(),
+                     "the MPPS queue holds messages for ris that nobody delivers, since there is "
+                     "no [backend ris]: 1; name it again, or export and discard them") == 1);
+  }
+  change(router, config_of(state + queued + back));
+  expect_delivery(router);
+}
+
+TEST_CASE("what a queue of before holds is delivered, although no route needs it any more") {
+  const StateDirectory directory;
+  const std::string state = state_in(directory);
+  const auto silent = [](mapping::LogLevel, std::string_view) {};
+  {
+    const auto before = Router::make(config_of(state + queued + away), silent);
+    REQUIRE(before.ok());
+    accept_a_step(*before.value());
+  }
+  const std::string other = "[dimse]\nworklist = a\n" + backend_a;
+  SECTION("to a backend that is still there") {
+    const auto now = Router::make(config_of(state + other + back), silent);
+    REQUIRE(now.ok());
+    expect_delivery(*now.value());
+  }
+  SECTION("unless another gateway does it, or nobody can: that is told, and no reason to stop") {
+    const auto holder = Router::make(config_of(state + queued + away), silent);
+    REQUIRE(holder.ok());
+    std::vector<std::string> lines;
+    const auto now =
+        Router::make(config_of(state + other),
+                     [&](mapping::LogLevel, std::string_view line) { lines.emplace_back(line); });
+    REQUIRE(now.ok());
+    CHECK(now.value()->queue() == nullptr);
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].find("what an MPPS queue of before may hold is not delivered: ") == 0);
+    CHECK(lines[0].find("is in use by another modgate") != std::string::npos);
   }
 }
