@@ -1,4 +1,6 @@
-// The backend against scripted SCPs that abort, stall, lie or leave.
+// One request against scripted SCPs that abort, stall, lie or leave.
+#include "dimse/exchange.h"
+
 #include "scu_support.h"
 
 using namespace loopback;  // NOLINT: test code
@@ -183,4 +185,30 @@ TEST_CASE(
     CHECK(eventually([&] { return scu.pool().taken() == 0; }));
   }
   CHECK(eventually([&] { return open_descriptors() <= descriptors; }));
+}
+
+TEST_CASE("A pending or cancelled answer to what has neither leaves its outcome unknown") {
+  for (const auto word :
+       {status::pending, status::pending_optional_keys_not_supported, status::cancel}) {
+    CAPTURE(word);
+    RawScp scp([&](RawPeer& peer, int) {
+      accept(peer);
+      while (const auto request = peer.receive_message()) {
+        const std::uint8_t on = request->field == command_field::c_echo_rq  ? 1
+                                : request->field == command_field::n_get_rq ? 7
+                                                                            : 5;
+        peer.send(message(on, dimse::response_to(*request, word)));
+      }
+    });
+    dimse::Scu scu(options_for(scp.port()), {});
+    DataSet found;
+    for (const auto& outcome :
+         {scu.create(uid("1.2.3"), identifier(), context(2s)),
+          scu.update(uid("1.2.3"), identifier(), context(2s)),
+          scu.retrieve(uid("1.2.3"), {}, found, context(2s)), scu.echo(context(2s))}) {
+      CHECK(outcome.how == Outcome::How::unknown);
+      CHECK(outcome.event == NetworkEvent::protocol_error);
+      CHECK_FALSE(outcome.good());
+    }
+  }
 }
