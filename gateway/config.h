@@ -1,5 +1,5 @@
 // What the INI file says, checked and in the types of the rooms that use it. Every key, its default
-// and what it allows stand in one table (config_keys.cpp); conf/modgate.ini follows it.
+// and what it allows stand in one table (config_keys.h); conf/modgate.ini follows it.
 #pragma once
 
 #include <filesystem>

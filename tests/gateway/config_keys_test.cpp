@@ -182,15 +182,6 @@ TEST_CASE(
   CHECK(table.dimse.options.transaction_timeout == std::chrono::seconds(7));
 }
 
-TEST_CASE("names between commas: blanks around them go, those within stay, an empty one is one") {
-  using Names = std::vector<std::string>;
-  CHECK(split_names("") == Names{});
-  CHECK(split_names("a") == Names{"a"});
-  CHECK(split_names(" a , b c ,d") == Names{"a", "b c", "d"});
-  CHECK(split_names("a,,b") == Names{"a", "", "b"});
-  CHECK(split_names(",a") == Names{"", "a"});
-}
-
 TEST_CASE("the backends of a service: each once, none without a name") {
   Table table;
   const Keys web = web_keys(table.web);
