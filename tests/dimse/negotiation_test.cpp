@@ -1,7 +1,8 @@
-// What is negotiated beside the presentation contexts: matching of names, and who the user is.
+// What is negotiated: who is let in, each presentation context, matching of names, the user.
 // Between our two roles, and with bare PDUs.
 #include "dimse/negotiation.h"
 
+#include "raw_modality.h"
 #include "scu_support.h"
 
 using namespace loopback;  // NOLINT: test code
@@ -47,6 +48,75 @@ std::string answer_to(std::uint16_t port, const std::string& request) {
 }
 
 }  // namespace
+
+TEST_CASE("Association requests are rejected with result, source and reason (rules H1, H2)") {
+  dimse::ScpOptions options;
+  options.modalities.push_back({"CT1", "127.0.0.1", {}, {}, false});
+  options.modalities.push_back({"CT2", "192.0.2.1", {}, {}, false});
+  options.known_modalities_only = true;
+  Front front(options);
+  const std::string application = "1.2.840.10008.3.1.1.1";
+  struct {
+    std::string called, calling, application;
+    int version;
+    std::string rejection;
+  } const cases[] = {
+      {"MODGATE", "CT1", "1.2.3", 1, {1, 1, 2}},     {"OTHER", "CT1", application, 1, {1, 1, 7}},
+      {"MODGATE", "CT3", application, 1, {1, 1, 3}}, {"MODGATE", "CT2", application, 1, {1, 1, 3}},
+      {"MODGATE", "CT1", application, 2, {1, 2, 2}},
+  };
+  for (const auto& refused : cases) {
+    INFO(refused.called << " " << refused.calling << " version " << refused.version);
+    auto peer = RawPeer::connect(front.port);
+    peer.send(associate_rq({{verification}}, refused.called, refused.calling, refused.application,
+                           16384, refused.version));
+    auto answer = peer.receive_pdu();
+    REQUIRE(answer.size() == 10);
+    CHECK(answer[0] == 3);
+    CHECK(answer.substr(7) == refused.rejection);
+    CHECK(peer.closed());
+  }
+  CHECK(front.lines.hold("OTHER") == false);
+  CHECK(front.lines.hold("CT1@127.0.0.1: association rejected"));
+  check_served(front);
+}
+
+TEST_CASE("Each presentation context gets its own answer (rule H3)") {
+  Front front;
+  front.offered.mpps = nullptr;  // this caller has no MPPS
+  auto peer = RawPeer::connect(front.port);
+  const std::string explicit_le(uids::explicit_vr_little_endian);
+  const std::string implicit_le(uids::implicit_vr_little_endian);
+  const std::string big_endian(uids::explicit_vr_big_endian);
+  peer.send(associate_rq({{verification, {implicit_le}},
+                          {mwl, {implicit_le, big_endian, explicit_le}},
+                          {mpps_class, {implicit_le}},
+                          {"1.2.840.10008.5.1.4.1.1.2", {implicit_le}},
+                          {mwl, {"1.2.840.10008.1.2.4.50"}},
+                          {mwl, {big_endian, implicit_le}},
+                          {mwl, {big_endian}}}));
+  const auto answer = peer.receive_pdu();
+  REQUIRE(answer.at(0) == 2);
+  CHECK(context_results(answer) == std::vector<ContextResult>{{1, 0, implicit_le},
+                                                              {3, 0, explicit_le},
+                                                              {5, 3, ""},
+                                                              {7, 3, ""},
+                                                              {9, 4, ""},
+                                                              {11, 0, implicit_le},
+                                                              {13, 0, big_endian}});
+}
+
+TEST_CASE("A peer whose PDUs can hold nothing is not accepted") {
+  Front front;
+  for (std::size_t max_pdu : {1u, 6u, 7u, 63u}) {
+    auto peer = RawPeer::connect(front.port);
+    peer.send(associate_rq({{verification}}, "MODGATE", "CT1", "1.2.840.10008.3.1.1.1", max_pdu));
+    const auto answer = peer.receive_pdu();  // DCMTK closes, we would reject
+    INFO("PDU " << int(answer.at(0)) << " at " << max_pdu);
+    CHECK(answer[0] == 3);
+  }
+  check_served(front);
+}
 
 TEST_CASE("Fuzzy matching is agreed to where both want it, and reaches the service (rule H9)") {
   for (const bool agree : {true, false}) {

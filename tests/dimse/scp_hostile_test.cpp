@@ -3,34 +3,11 @@
 #include <future>
 #include <random>
 
-#include "dimse/scp.h"
-#include "loopback.h"
+#include "raw_modality.h"
 
 using namespace loopback;  // NOLINT: test code
-namespace command_field = dimse::command_field;
 
 namespace {
-
-const std::string mwl(uids::modality_worklist_find);
-const std::string verification(uids::verification);
-const std::string mpps_class(uids::mpps);
-const std::string mpps_retrieve(uids::mpps_retrieve);
-
-/// An association with contexts 1 Verification, 3 MWL, 5 MPPS, 7 MPPS Retrieve.
-RawPeer associate(std::uint16_t port, std::size_t max_pdu = 16384) {
-  auto peer = RawPeer::connect(port);
-  peer.send(associate_rq({{verification}, {mwl}, {mpps_class}, {mpps_retrieve}}, "MODGATE", "CT1",
-                         "1.2.840.10008.3.1.1.1", max_pdu));
-  REQUIRE(peer.receive_pdu().at(0) == 2);
-  return peer;
-}
-
-dimse::Command request(std::uint16_t field, std::uint16_t id = 1) {
-  dimse::Command command;
-  command.field = field;
-  command.message_id = id;
-  return command;
-}
 
 dimse::Command cancel(std::uint16_t id) {
   dimse::Command command;
@@ -39,94 +16,12 @@ dimse::Command cancel(std::uint16_t id) {
   return command;
 }
 
-/// A good client, afterwards.
-void check_served(Front& front) {
-  auto peer = associate(front.port);
-  peer.send(message(1, request(command_field::c_echo_rq, 77)));
-  auto response = peer.receive_message();
-  REQUIRE(response);
-  CHECK(response->status == 0);
-  CHECK(response->message_id_being_responded_to == 77);
-  peer.send(release_rq);
-  CHECK(peer.receive_pdu() == release_rp);
-}
-
 /// An A-ABORT of the service provider.
 bool is_provider_abort(const std::string& got) {
   return got.size() == 10 && got[0] == 7 && got[8] == 2;
 }
 
-std::string element(std::string_view hex_tag_and_vr, std::string value) {
-  std::string bytes(hex_tag_and_vr);
-  bytes.push_back(static_cast<char>(value.size()));
-  bytes.push_back('\0');
-  return bytes + value;
-}
-
-const std::string patient_name_header("\x10\x00\x10\x00PN", 6);
-const std::string character_set_header(
-    "\x08\x00\x05\x00"
-    "CS",
-    6);
-
 }  // namespace
-
-TEST_CASE("Association requests are rejected with result, source and reason (rules H1, H2)") {
-  dimse::ScpOptions options;
-  options.modalities.push_back({"CT1", "127.0.0.1", {}, {}, false});
-  options.modalities.push_back({"CT2", "192.0.2.1", {}, {}, false});
-  options.known_modalities_only = true;
-  Front front(options);
-  const std::string application = "1.2.840.10008.3.1.1.1";
-  struct {
-    std::string called, calling, application;
-    int version;
-    std::string rejection;
-  } const cases[] = {
-      {"MODGATE", "CT1", "1.2.3", 1, {1, 1, 2}},     {"OTHER", "CT1", application, 1, {1, 1, 7}},
-      {"MODGATE", "CT3", application, 1, {1, 1, 3}}, {"MODGATE", "CT2", application, 1, {1, 1, 3}},
-      {"MODGATE", "CT1", application, 2, {1, 2, 2}},
-  };
-  for (const auto& refused : cases) {
-    INFO(refused.called << " " << refused.calling << " version " << refused.version);
-    auto peer = RawPeer::connect(front.port);
-    peer.send(associate_rq({{verification}}, refused.called, refused.calling, refused.application,
-                           16384, refused.version));
-    auto answer = peer.receive_pdu();
-    REQUIRE(answer.size() == 10);
-    CHECK(answer[0] == 3);
-    CHECK(answer.substr(7) == refused.rejection);
-    CHECK(peer.closed());
-  }
-  CHECK(front.lines.hold("OTHER") == false);
-  CHECK(front.lines.hold("CT1@127.0.0.1: association rejected"));
-  check_served(front);
-}
-
-TEST_CASE("Each presentation context gets its own answer (rule H3)") {
-  Front front;
-  front.offered.mpps = nullptr;  // this caller has no MPPS
-  auto peer = RawPeer::connect(front.port);
-  const std::string explicit_le(uids::explicit_vr_little_endian);
-  const std::string implicit_le(uids::implicit_vr_little_endian);
-  const std::string big_endian(uids::explicit_vr_big_endian);
-  peer.send(associate_rq({{verification, {implicit_le}},
-                          {mwl, {implicit_le, big_endian, explicit_le}},
-                          {mpps_class, {implicit_le}},
-                          {"1.2.840.10008.5.1.4.1.1.2", {implicit_le}},
-                          {mwl, {"1.2.840.10008.1.2.4.50"}},
-                          {mwl, {big_endian, implicit_le}},
-                          {mwl, {big_endian}}}));
-  const auto answer = peer.receive_pdu();
-  REQUIRE(answer.at(0) == 2);
-  CHECK(context_results(answer) == std::vector<ContextResult>{{1, 0, implicit_le},
-                                                              {3, 0, explicit_le},
-                                                              {5, 3, ""},
-                                                              {7, 3, ""},
-                                                              {9, 4, ""},
-                                                              {11, 0, implicit_le},
-                                                              {13, 0, big_endian}});
-}
 
 TEST_CASE("What is no DICOM costs one line in the log") {
   struct {
@@ -350,123 +245,6 @@ TEST_CASE("A second request while one runs waits its turn (rule H7)") {
   }
 }
 
-TEST_CASE("Commands that are unknown or not of the context's class answer 0211 (mapping.md, 5b)") {
-  Front front;
-  auto peer = associate(front.port);
-  struct {
-    std::uint8_t context;
-    std::uint16_t field;
-    bool data;
-  } const cases[] = {
-      {3, 0x0001, true},                      // C-STORE
-      {3, 0x0999, false},                     // no command at all
-      {5, 0x0150, false},                     // N-DELETE
-      {5, command_field::n_get_rq, false},    // belongs to the Retrieve class
-      {7, command_field::n_create_rq, true},  // the reverse
-      {7, command_field::n_set_rq, true},
-      {3, command_field::c_echo_rq, false},
-      {1, command_field::c_find_rq, true},
-  };
-  std::uint16_t id = 0;
-  for (const auto& odd : cases) {
-    INFO("command " << odd.field << " on context " << int(odd.context));
-    auto data = odd.data ? std::optional(explicit_bytes(identifier())) : std::nullopt;
-    peer.send(message(odd.context, request(odd.field, ++id), data));
-    auto response = peer.receive_message();
-    REQUIRE(response);
-    CHECK(response->field == (odd.field | command_field::response));
-    CHECK(response->message_id_being_responded_to == id);
-    CHECK(response->status == status::unrecognized_operation);
-  }
-}
-
-TEST_CASE("Requests with faults get the status that names them (mapping.md, 5b)") {
-  Front front;
-  auto peer = associate(front.port);
-  const auto good = explicit_bytes(mpps("IN PROGRESS"));
-  const std::string broken(
-      "\x10\x00\x10\x00PN\xFF\x7F"
-      "abc",
-      11);
-  const auto unknown_set =
-      element(character_set_header, "ISO_IR 999") + element(patient_name_header, "M\xFCll");
-  auto create = request(command_field::n_create_rq);
-  create.affected_sop_class = mpps_class;
-  create.affected_sop_instance = "1.2.3";
-  auto set = request(command_field::n_set_rq);
-  set.requested_sop_class = mpps_class;
-  set.requested_sop_instance = "1.2.3";
-  auto get = request(command_field::n_get_rq);
-  get.requested_sop_class = mpps_retrieve;
-  get.requested_sop_instance = "1.2.3";
-  auto find = request(command_field::c_find_rq);
-  find.affected_sop_class = mwl;
-  auto with = [](dimse::Command command, auto change) {
-    change(command);
-    return command;
-  };
-  auto wrong_class = [](auto& c) { c.affected_sop_class = c.requested_sop_class = "1.2"; };
-  auto wrong_uid = [](auto& c) { c.affected_sop_instance = c.requested_sop_instance = "1..2"; };
-  struct {
-    std::uint8_t context;
-    dimse::Command command;
-    std::optional<std::string> data;
-    std::uint16_t status;
-    std::string_view why;
-  } const cases[] = {
-      {3, find, std::nullopt, 0xA900, "no identifier"},
-      {3, find, broken, 0xA900, "broken identifier"},
-      {3, find, unknown_set, 0xC004, "unknown character set"},
-      {3, with(find, [](auto& c) { c.affected_sop_class = "1.2"; }), good, 0x0122, "class"},
-      {5, with(create, wrong_class), good, 0x0118, "class"},
-      {5, with(create, wrong_uid), good, 0x0117, "instance UID"},
-      {5, create, std::nullopt, 0x0110, "no data set"},
-      {5, create, broken, 0x0110, "broken data set"},
-      {5, create, unknown_set, 0x0106, "unknown character set"},
-      {5, with(set, wrong_class), good, 0x0118, "class"},
-      {5, with(set, wrong_uid), good, 0x0117, "instance UID"},
-      {5, with(set, [](auto& c) { c.requested_sop_instance.clear(); }), good, 0x0117, "no UID"},
-      {5, set, std::nullopt, 0x0110, "no data set"},
-      {5, set, broken, 0x0110, "broken data set"},
-      {5, set, unknown_set, 0x0106, "unknown character set"},
-      {7, with(get, wrong_class), std::nullopt, 0x0118, "class"},
-      {7, with(get, wrong_uid), std::nullopt, 0x0117, "instance UID"},
-      {7, get, std::nullopt, 0x0112, "unknown instance"},
-      {5, set, good, 0x0112, "unknown instance"},
-      {5, create, good, 0x0000, "a good one"},
-      {7, get, std::nullopt, 0x0000, "a good one"},
-  };
-  for (const auto& faulty : cases) {
-    INFO("command " << faulty.command.field << ": " << faulty.why);
-    peer.send(message(faulty.context, faulty.command, faulty.data));
-    auto response = peer.receive_message();
-    REQUIRE(response);
-    CHECK(response->status == faulty.status);
-    CHECK(response->field == (faulty.command.field | command_field::response));
-  }
-}
-
-TEST_CASE("A response names the attributes at fault by the request's own (PS3.7, C.5.14)") {
-  Front front;
-  front.services.on_mpps = []() -> std::optional<Outcome> {
-    auto outcome = Outcome::answered(status::missing_attribute_value);
-    outcome.attributes = {tags::PerformedProcedureStepID};
-    return outcome;
-  };
-  auto peer = associate(front.port);
-  auto create = request(command_field::n_create_rq);
-  create.affected_sop_instance = "1.2.3";
-  peer.send(message(5, create, explicit_bytes(mpps("IN PROGRESS"))));
-  std::string data;
-  auto response = peer.receive_message(&data);
-  REQUIRE(response);
-  CHECK(response->status == status::missing_attribute_value);
-  auto offending = mapping::read_data_set(data, mapping::TransferSyntax::explicit_vr_little_endian);
-  REQUIRE(offending);
-  CHECK(offending.value().data_set.view().text(tags::PerformedProcedureStepID) == "PPS1");
-  CHECK_FALSE(offending.value().data_set.view().find(tags::PatientName));
-}
-
 TEST_CASE("No PDU is longer than the peer's limit (rule H6)") {
   Front front;
   front.services.on_search = [](const auto&, const auto& on_match, const auto&) {
@@ -490,18 +268,6 @@ TEST_CASE("No PDU is longer than the peer's limit (rule H6)") {
     REQUIRE(match);
     CHECK(match.value().data_set.view().text(tags::PatientName).size() == 2000);
   }
-}
-
-TEST_CASE("A peer whose PDUs can hold nothing is not accepted") {
-  Front front;
-  for (std::size_t max_pdu : {1u, 6u, 7u, 63u}) {
-    auto peer = RawPeer::connect(front.port);
-    peer.send(associate_rq({{verification}}, "MODGATE", "CT1", "1.2.840.10008.3.1.1.1", max_pdu));
-    const auto answer = peer.receive_pdu();  // DCMTK closes, we would reject
-    INFO("PDU " << int(answer.at(0)) << " at " << max_pdu);
-    CHECK(answer[0] == 3);
-  }
-  check_served(front);
 }
 
 TEST_CASE("Requests in fragments of any size are put together") {
