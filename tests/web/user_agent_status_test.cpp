@@ -1,37 +1,14 @@
-// Every row of docs/spec/mapping.md 1b, 2b, 3b, 4b and 5b against an HTTP server: what a DIMSE peer
+// Every row of docs/spec/mapping.md 1b, 2b, 3b and 4b against an HTTP server: what a DIMSE peer
 // is told, and how that came about. The rows are cases of the tables below under the words of
 // their first column; a row without a case fails, and so does a case without a row.
-#include <fstream>
 #include <map>
-#include <set>
 
 #include "mapping/status.h"
-#include "tests/web/user_agent_support.h"
+#include "tests/web/user_agent_cases.h"
 
 using namespace user_agent_test;
 
 namespace {
-
-using How = Outcome::How;
-using mapping::Transaction;
-
-struct Case {
-  std::string row{};  ///< the first column
-  Script script{};
-  std::uint16_t dimse = 0;
-  std::string comment{};
-  std::string why{};
-  How how = How::answered;
-  NetworkEvent event = NetworkEvent::none;
-  std::optional<std::uint16_t> error_id{};
-  std::vector<mapping::Tag> attributes{};
-  std::size_t requests = 1;
-  std::size_t matches = 0;    ///< Search
-  bool keys_honoured = true;  ///< Search: of every match
-  std::string log{};          ///< a line of the log holds this
-  std::function<void(UserAgentOptions&)> change{};
-  bool cancel_on_request = false;
-};
 
 /// "HTTP 404 Not Found"
 std::string http(int code) { return fmt::format("HTTP {} {}", code, mapping::reason_phrase(code)); }
@@ -46,11 +23,6 @@ ScriptedServer::Step problem(int code, const std::string& members) {
   return answer(code, "{" + members + "}", {{"Content-Type", "application/problem+json"}});
 }
 
-const std::string no_answer_in_time = "The origin server did not answer in time";
-const std::string broke = "The connection to the origin server broke";
-const std::string unreadable = "The answer of the origin server cannot be read";
-const std::string no_model = "The origin server answered in no DICOM model";
-const std::string cannot_be_reached = "The origin server cannot be reached";
 const std::string final_comment = "Performed Procedure Step Object may no longer be updated";
 
 /// Every step of the script is asked for.
@@ -90,16 +62,6 @@ std::vector<Case> joined(std::initializer_list<std::vector<Case>> parts) {
   return cases;
 }
 
-void to_nobody(UserAgentOptions& options) {
-  options.base_uri = "http://127.0.0.1:" + std::to_string(web_test::dead_port());
-}
-/// The script's server speaks no TLS.
-void by_tls(UserAgentOptions& options) {
-  options.base_uri.replace(0, 4, "https");
-  options.connect_timeout = 100ms;
-}
-
-const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\n";
 const std::string other_id =
     R"({"00400252":{"vr":"CS","Value":["IN PROGRESS"]},"00400253":{"vr":"SH","Value":["PPS2"]}})";
 const std::string other_end =
@@ -347,84 +309,6 @@ std::vector<Case> retrieve_cases() {
                   NetworkEvent::response_timeout)}});
 }
 
-// --- What is done with a case -------------------------------------------------------------------
-
-Outcome carry_out(Transaction transaction, UserAgent& agent, const Context& context,
-                  std::vector<Match>& matches) {
-  if (transaction == Transaction::create) return agent.create(uid, data_set(in_progress), context);
-  if (transaction == Transaction::update) return agent.update(uid, data_set(completed), context);
-  if (transaction == Transaction::retrieve) {
-    DataSet found = data_set(completed);
-    const Outcome outcome = agent.retrieve(
-        uid, {tags::PerformedProcedureStepStatus, tags::PerformedProcedureStepID}, found, context);
-    // Replaced where it is good, untouched otherwise.
-    CHECK((found == data_set(completed)) != outcome.good());
-    return outcome;
-  }
-  mapping::Search asked = by_modality();
-  asked.fuzzy_matching = true;
-  return agent.search(
-      asked,
-      [&](Match&& match) {
-        matches.push_back(std::move(match));
-        return true;
-      },
-      context);
-}
-
-void check(Transaction transaction, const Case& expected) {
-  CAPTURE(expected.row, expected.why, expected.dimse, expected.comment);
-  Trigger trigger(true);
-  Script script = expected.script;
-  if (expected.cancel_on_request) {
-    script.front() = [&](Peer& peer, const Request& request) {
-      trigger.fire();
-      expected.script.front()(peer, request);
-    };
-  }
-  ScriptedServer server(std::move(script));
-  UserAgentOptions options = quick(server.base_uri());
-  if (expected.change) expected.change(options);
-  web_test::Lines lines;
-  auto agent = UserAgent::make(options, lines.log());
-  REQUIRE(agent.ok());
-  Context context = patient();
-  context.cancellation = &trigger;
-  std::vector<Match> matches;
-  const Outcome outcome = carry_out(transaction, *agent.value(), context, matches);
-  CHECK(outcome.status == expected.dimse);
-  CHECK(outcome.error_comment == expected.comment);
-  CHECK(outcome.how == expected.how);
-  CHECK(outcome.event == expected.event);
-  CHECK(outcome.error_id == expected.error_id);
-  CHECK(outcome.attributes == expected.attributes);
-  CHECK(server.requests().size() == expected.requests);
-  CHECK(matches.size() == expected.matches);
-  for (const Match& match : matches) {
-    CHECK(match.optional_keys_supported == expected.keys_honoured);
-  }
-  if (!expected.log.empty()) CHECK(lines.hold(expected.log));
-  CHECK_FALSE(lines.hold("DOE^JANE"));
-  CHECK_FALSE(lines.hold(uid.text()));
-}
-
-/// The first column of the table in this section of mapping.md.
-std::set<std::string> rows_of(const std::string& section) {
-  std::ifstream file(SOURCE_DIR "/docs/spec/mapping.md");
-  std::set<std::string> rows;
-  std::string line;
-  bool inside = false;
-  bool rule_seen = false;
-  while (std::getline(file, line)) {
-    if (line.starts_with("#")) inside = line.starts_with("### " + section + ".");
-    if (!inside) continue;
-    rule_seen = rule_seen || line.starts_with("|---");
-    if (!rule_seen || !line.starts_with("| ")) continue;
-    rows.insert(line.substr(2, line.find(" | ", 2) - 2));
-  }
-  return rows;
-}
-
 void check_table(const std::string& section, Transaction transaction,
                  const std::vector<Case>& cases) {
   std::set<std::string> rows;
@@ -448,117 +332,4 @@ TEST_CASE("3b: every row of Update, HTTP to N-SET") {
 }
 TEST_CASE("4b: every row of Retrieve, HTTP to N-GET") {
   check_table("4b", Transaction::retrieve, retrieve_cases());
-}
-
-TEST_CASE("5b: every row of what happens on the network; the DIMSE front's own are shown there") {
-  const std::string down = "upstream known to be down at association time";
-  const std::string connect = "HTTP connect failure, TLS failure";
-  const std::string silent = "HTTP timeout before any byte";
-  const std::string cut = "body shorter than Content-Length, chunk error";
-  const std::string type = "unsupported Content-Type in 2xx";
-  const std::string gone = "SCU aborts / disconnects";
-  std::set<std::string> rows;
-  const auto shown = [&](const std::string& row, Transaction transaction, Case expected) {
-    rows.insert(row);
-    expected.row = row;
-    check(transaction, expected);
-  };
-  for (const Transaction transaction :
-       {Transaction::search, Transaction::create, Transaction::update, Transaction::retrieve}) {
-    const std::uint16_t busy = transaction == Transaction::search ? 0xA700 : 0x0213;
-    for (const std::string& row : {down, connect}) {
-      shown(row, transaction,
-            {.dimse = busy,
-             .comment = cannot_be_reached,
-             .how = How::unreachable,
-             .event = NetworkEvent::connect_failed,
-             .requests = 0,
-             .change = to_nobody});
-    }
-    shown(connect, transaction,
-          {.dimse = busy,
-           .comment = cannot_be_reached,
-           .how = How::unreachable,
-           .event = NetworkEvent::tls_failed,
-           .requests = 0,
-           .change = by_tls});
-    const bool post = transaction == Transaction::create || transaction == Transaction::update;
-    // A POST is settled by a Retrieve, which is tried twice, as every Retrieve is.
-    shown(
-        silent, transaction,
-        {.script = {say_nothing, say_nothing, say_nothing},
-         .dimse = static_cast<std::uint16_t>(transaction == Transaction::search ? 0xA700 : 0x0110),
-         .comment = no_answer_in_time,
-         .how = How::unknown,
-         .event = NetworkEvent::response_timeout,
-         .requests = post                                   ? 3u
-                     : transaction == Transaction::retrieve ? 2u
-                                                            : 1u});
-    if (post) {
-      const auto html = answer(200, "<html/>", {{"Content-Type", "text/html"}});
-      shown(type, transaction, {.script = {html}, .why = "the body is ignored"});
-      shown(gone, transaction,
-            {.script = {answer(200)}, .why = "it is finished", .cancel_on_request = true});
-      continue;
-    }
-    for (const std::string body :
-         {"Content-Length: 5000\r\n\r\n[]", "Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n",
-          "Transfer-Encoding: chunked\r\n\r\nzz\r\n[]\r\n0\r\n\r\n"}) {
-      CAPTURE(body);
-      rows.insert(cut);
-      ScriptedServer server({send_and_close(head + body)});
-      const auto agent = agent_for(quick(server.base_uri()));
-      std::vector<Match> matches;
-      const Outcome outcome = carry_out(transaction, *agent, patient(), matches);
-      CHECK(outcome.status == (transaction == Transaction::search ? 0xC003 : 0x0110));
-      CHECK(outcome.how == How::unknown);
-      CHECK(matches.empty());
-      CHECK(server.requests().size() == 1);
-    }
-    shown(
-        type, transaction,
-        {.script = {answer(200, "<html/>", {{"Content-Type", "text/html"}})},
-         .dimse = static_cast<std::uint16_t>(transaction == Transaction::search ? 0xC003 : 0x0110),
-         .comment = no_model,
-         .how = How::unknown,
-         .event = NetworkEvent::unreadable_answer});
-    shown(gone, transaction, {.script = {say_nothing}, .dimse = 0xFE00, .cancel_on_request = true});
-  }
-  shown(cut, Transaction::search,
-        {.script = {answer(200, list(0, 1), remaining(1)),
-                    send_and_close(head + "Content-Length: 5000\r\n\r\n[]")},
-         .dimse = 0xC005,
-         .comment = broke,
-         .why = "a match was handed on already",
-         .how = How::unknown,
-         .event = NetworkEvent::connection_lost,
-         .requests = 2,
-         .matches = 1});
-
-  // What happens before a service is called.
-  const std::string hostile = "tests/dimse/scp_hostile_test.cpp";
-  const std::string faults = "Requests with faults get the status that names them";
-  struct Elsewhere {
-    std::string row, file, test;
-  };
-  for (const Elsewhere& one : {
-           Elsewhere{"unknown called AE / calling AE", hostile,
-                     "Association requests are rejected with result, source and reason"},
-           Elsewhere{"too many associations", "tests/dimse/scp_limits_test.cpp",
-                     "the 201st is refused until they leave"},
-           Elsewhere{"operation not for this class on the context (e.g. N-GET on 3.3)", hostile,
-                     "Commands that are unknown or not of the context's class answer 0211"},
-           Elsewhere{"unknown SOP class in command although context differs", hostile, faults},
-           Elsewhere{"data set undecodable in request", hostile, faults},
-           Elsewhere{"(0008,0005) unsupported", hostile, faults},
-           Elsewhere{"second request while one runs and async window is 1", hostile,
-                     "A second request while one runs waits its turn"},
-       }) {
-    CAPTURE(one.row);
-    rows.insert(one.row);
-    std::ifstream file(SOURCE_DIR "/" + one.file);
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    CHECK(text.find(one.test) != std::string::npos);
-  }
-  CHECK(rows == rows_of("5b"));
 }
