@@ -37,7 +37,7 @@ class Admin::Impl {
     return server_.start();
   }
   mapping::Result<mapping::Change> prepare(const Config::Admin& options) {
-    auto serve = server_.prepare(options.authentication);
+    auto serve = server_.prepare(options.authentication, options.host_names);
     if (!serve) return serve.fault();
     return mapping::Change([this, serve = std::move(serve).value()] {
       serve();
@@ -196,7 +196,9 @@ web::Page Admin::Impl::metrics() const {
   write_fronts(text);
   write_backends(text);
   if (const auto queue = queue_.get()) write_queue(text, *queue);
-  if (sources_.audit != nullptr) write_audit(text, sources_.audit->numbers());
+  if (sources_.audit != nullptr) {
+    if (const auto numbers = sources_.audit->numbers()) write_audit(text, *numbers);
+  }
   write_process_metrics(text);
   return {200, std::string(prometheus_text), text.text()};
 }

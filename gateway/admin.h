@@ -44,7 +44,7 @@ struct AdminSources {
   const Metrics* metrics = nullptr;
   std::function<MppsQueue*()> queue;               ///< asked as backends; null: there is none
   std::function<void(const std::string&)> wake{};  ///< Router::wake; with queue
-  const AuditTrail* audit = nullptr;               ///< null: there is none
+  const AuditTrail* audit = nullptr;               ///< null, or off: nothing is told of it
 };
 
 /// GET /: the status page. GET /status: what it shows, as JSON (status_report.h).
@@ -64,8 +64,9 @@ class Admin {
 
   /// Listens, and begins to watch. Returns the port. Fault: as web::PageServer::start.
   mapping::Result<std::uint16_t> start();
-  /// Who is served, the backends and the queue that are watched, after the change: those that the
-  /// sources name then. bind and port stay. Fault: as web::PageServer::prepare.
+  /// Who is served, by which names, and the backends and the queue that are watched, after the
+  /// change: those that the sources name then. bind and port stay. Fault: as
+  /// web::PageServer::prepare.
   mapping::Result<mapping::Change> prepare(const Config::Admin& options);
   /// From now on the gateway is not ready, and says that it stops.
   void note_stopping();

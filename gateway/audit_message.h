@@ -31,6 +31,7 @@ inline constexpr AuditCode query{"110112", "DCM", "Query"};
 inline constexpr AuditCode procedure_record{"110111", "DCM", "Procedure Record"};
 inline constexpr AuditCode security_alert{"110113", "DCM", "Security Alert"};
 inline constexpr AuditCode node_authentication{"110126", "DCM", "Node Authentication"};
+inline constexpr AuditCode software_configuration{"110131", "DCM", "Software Configuration"};
 inline constexpr AuditCode restricted_function{"110132", "DCM", "Use of Restricted Function"};
 inline constexpr AuditCode recording_stopped{"110133", "DCM", "Audit Recording Stopped"};
 inline constexpr AuditCode recording_started{"110134", "DCM", "Audit Recording Started"};

@@ -85,6 +85,7 @@ Outcome AuditedWorklist::search(const mapping::Search& search, const mapping::On
   AuditedQuery query;
   query.time = Clock::now();
   Outcome outcome = inner_.search(search, on_match, context);
+  if (!trail_.on()) return outcome;
   alert_of(outcome, place_, trail_);
   if (place_.backend && !was_issued(outcome)) return outcome;
   if (place_.backend) {
@@ -132,6 +133,7 @@ Outcome AuditedMpps::retrieve(const mapping::Uid& mpps, const mapping::Attribute
 void AuditedMpps::record(Transaction transaction, const mapping::Uid& mpps,
                          mapping::DataSetView attributes, const Outcome& outcome,
                          const mapping::Context& context, AuditTime begun) const {
+  if (!trail_.on()) return;
   alert_of(outcome, place_, trail_);
   if (place_.backend && !was_issued(outcome)) return;
   const bool web = context.caller.protocol == Caller::Protocol::web;

@@ -9,7 +9,7 @@ mapping::Result<std::unique_ptr<Backend>> Backend::make(const std::string& name,
                                                         const BackendConfig& config,
                                                         const std::shared_ptr<StepStore>& store,
                                                         const mapping::Log& log,
-                                                        AuditTrail* audit) {
+                                                        AuditTrail& audit) {
   auto backend = std::make_unique<Backend>();
   backend->config = config;
   const auto own = [&backend](auto service) {
@@ -40,11 +40,10 @@ mapping::Result<std::unique_ptr<Backend>> Backend::make(const std::string& name,
     };
     own(std::shared_ptr<web::UserAgent>(std::move(made).value()));
   }
-  if (audit != nullptr && backend->probe) {  // what is part of this program is no participant
+  if (backend->probe) {  // what is part of this program is no participant
     const AuditPlace place = audit_place(config);
-    backend->audited_worklist =
-        std::make_unique<AuditedWorklist>(*backend->worklist, place, *audit);
-    backend->audited_mpps = std::make_unique<AuditedMpps>(*backend->mpps, place, *audit);
+    backend->audited_worklist = std::make_unique<AuditedWorklist>(*backend->worklist, place, audit);
+    backend->audited_mpps = std::make_unique<AuditedMpps>(*backend->mpps, place, audit);
     backend->worklist = backend->audited_worklist.get();
     backend->mpps = backend->audited_mpps.get();
   }

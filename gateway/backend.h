@@ -30,13 +30,12 @@ struct BackendNumbers {
 /// Constant after make; the services are safe from any thread. Whoever holds it may use them.
 struct Backend {
   /// store: the one of this process; used where the configuration names it. audit: outlives the
-  /// backend; null = no audit trail is kept. Fault: the backend cannot be made of what its
+  /// backend. Fault: the backend cannot be made of what its
   /// configuration names now.
   static mapping::Result<std::unique_ptr<Backend>> make(const std::string& name,
                                                         const BackendConfig& config,
                                                         const std::shared_ptr<StepStore>& store,
-                                                        const mapping::Log& log,
-                                                        AuditTrail* audit = nullptr);
+                                                        const mapping::Log& log, AuditTrail& audit);
 
   BackendConfig config;  ///< what it was made by
   mapping::WorklistService* worklist = nullptr;
@@ -45,7 +44,7 @@ struct Backend {
   std::function<mapping::Outcome(const mapping::Context&)> probe{};
   std::function<void(BackendNumbers&)> count{};         ///< adds what it knows; null: nothing
   std::shared_ptr<mapping::WorklistService> owner{};    ///< one object is both services
-  std::unique_ptr<AuditedWorklist> audited_worklist{};  ///< null: not audited, as the next
+  std::unique_ptr<AuditedWorklist> audited_worklist{};  ///< null: no participant, as the next
   std::unique_ptr<AuditedMpps> audited_mpps{};
   std::unique_ptr<VerifiedWorklist> verified{};  ///< null: answers are taken as they are
 };

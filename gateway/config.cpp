@@ -64,8 +64,7 @@ class ConfigReader {
     }
   }
 
-  // A port that listens goes on, and one that does not listen is not opened; so with the audit
-  // trail.
+  // A port that listens goes on, and one that does not listen is not opened.
   void keep_ports(const std::vector<IniSection>& sections) {
     const Config& before = running_->config;
     const auto differs = [&](std::string_view kind, bool was, bool is) {
@@ -81,9 +80,6 @@ class ConfigReader {
     const bool web = differs("web", before.web.has_value(), config().web.has_value());
     if (differs("admin", before.admin.has_value(), config().admin.has_value())) {
       config().admin = before.admin;
-    }
-    if (differs("audit", before.audit.has_value(), config().audit.has_value())) {
-      config().audit = before.audit;
     }
     if (dimse) {
       config().dimse = before.dimse;
@@ -159,6 +155,8 @@ class ConfigReader {
     bool off = true;
     const std::size_t faults = reading_.faults.size();
     apply(section, audit_keys(audit, off));
+    audit.tls_files = stamps_of(
+        {audit.syslog.tls.certificate, audit.syslog.tls.private_key, audit.syslog.tls.trusted});
     if (off || reading_.faults.size() > faults) return;
     const dimse::TlsOptions& tls = audit.syslog.tls;
     const auto wrong = [&](std::string_view key, std::string what) {
@@ -466,7 +464,7 @@ std::vector<ConfigKey> config_keys() {
   for (const auto& [section, keys] : sections) {
     for (const Key& key : keys) {
       rows.push_back({section, key.name, key.default_value,
-                      key.required ? key.allowed + " (required)" : key.allowed});
+                      key.required ? key.allowed + " (required)" : key.allowed, key.at_start});
     }
   }
   return rows;

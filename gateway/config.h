@@ -119,6 +119,7 @@ struct ConfigKey {
   std::string key;
   std::string default_value;
   std::string allowed;
+  bool at_start = false;  ///< needs a restart; the others are taken by a reload
 };
 std::vector<ConfigKey> config_keys();
 

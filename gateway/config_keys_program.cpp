@@ -32,15 +32,14 @@ Key collector(SyslogTarget& target, bool& off) {
 Keys gateway_keys(Config& config) {
   using mapping::LogLevel;
   return {
-      at_start(choice<LogLevel>("log_level", "info",
-                                {{"error", LogLevel::error},
-                                 {"warn", LogLevel::warn},
-                                 {"info", LogLevel::info},
-                                 {"debug", LogLevel::debug}},
-                                config.log_level)),
-      at_start(choice<LogFormat>("log_format", "text",
-                                 {{"text", LogFormat::text}, {"json", LogFormat::json}},
-                                 config.log_format)),
+      choice<LogLevel>("log_level", "info",
+                       {{"error", LogLevel::error},
+                        {"warn", LogLevel::warn},
+                        {"info", LogLevel::info},
+                        {"debug", LogLevel::debug}},
+                       config.log_level),
+      choice<LogFormat>("log_format", "text",
+                        {{"text", LogFormat::text}, {"json", LogFormat::json}}, config.log_format),
       at_start(directory("state_dir", "/var/lib/modgate", config.state_dir)),
   };
 }
@@ -64,21 +63,21 @@ Keys admin_keys(Config::Admin& admin) {
       at_start(text("bind", "127.0.0.1", admin.bind)),
       at_start(port("port", "8082", admin.port, true)),
       users_file(admin.authentication),
-      at_start(names("host_names", "empty, or names of hosts without port, joined by commas",
-                     admin.host_names)),
+      names("host_names", "empty, or names of hosts without port, joined by commas",
+            admin.host_names),
   };
 }
 
 Keys audit_keys(AuditOptions& audit, bool& off) {
   return {
-      at_start(collector(audit.syslog.target, off)),
-      at_start(text("source_id", "", audit.source.id)),
-      at_start(text("enterprise_site_id", "", audit.source.site)),
-      at_start(integer("buffer_megabytes", "256", 1, 1000000,
-                       [&audit](std::uint64_t number) { audit.buffer_bytes = number << 20; })),
-      at_start(text("tls_trusted", "", audit.syslog.tls.trusted)),
-      at_start(text("tls_certificate", "", audit.syslog.tls.certificate)),
-      at_start(text("tls_private_key", "", audit.syslog.tls.private_key)),
+      collector(audit.syslog.target, off),
+      text("source_id", "", audit.rules.source.id),
+      text("enterprise_site_id", "", audit.rules.source.site),
+      integer("buffer_megabytes", "256", 1, 1000000,
+              [&audit](std::uint64_t number) { audit.rules.buffer_bytes = number << 20; }),
+      text("tls_trusted", "", audit.syslog.tls.trusted),
+      text("tls_certificate", "", audit.syslog.tls.certificate),
+      text("tls_private_key", "", audit.syslog.tls.private_key),
   };
 }
 

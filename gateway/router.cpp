@@ -9,8 +9,8 @@
 namespace gateway {
 
 mapping::Result<std::unique_ptr<Router>> Router::make(const Config& config, const mapping::Log& log,
-                                                      Trace* trace, AuditTrail* audit) {
-  std::unique_ptr<Router> router(new Router(log, trace, audit));
+                                                      AuditTrail& audit, Trace* trace) {
+  std::unique_ptr<Router> router(new Router(log, audit, trace));
   auto begin = router->prepare(config);
   if (!begin) return begin.fault();
   begin.value()();
@@ -97,11 +97,11 @@ mapping::Result<mapping::Change> Router::prepare(const Config& config) {
   auto backends = backends_for(config, store.value());
   if (!backends) return backends.fault();
   Routes::Shared shared{metrics_,
+                        audit_,
                         queue.value().get(),
                         [this](const std::string& receiver) { delivery_->wake(receiver); },
                         log_,
-                        trace_,
-                        audit_};
+                        trace_};
   auto routes = std::make_shared<const Routes>(config, backends.value(), std::move(shared));
   return mapping::Change(
       [this, config, store = store.value(), queue = queue.value(), routes = std::move(routes)] {

@@ -29,12 +29,11 @@ namespace gateway {
 class Router {
  public:
   /// config: without faults. Opens no connection yet. Fault: as prepare.
-  /// trace: gets every data set of whom it follows; null = there is none. audit: null = no audit
-  /// trail is kept. Both outlive this.
+  /// trace: gets every data set of whom it follows; null = there is none. It and audit outlive
+  /// this.
   static mapping::Result<std::unique_ptr<Router>> make(const Config& config,
-                                                       const mapping::Log& log,
-                                                       Trace* trace = nullptr,
-                                                       AuditTrail* audit = nullptr);
+                                                       const mapping::Log& log, AuditTrail& audit,
+                                                       Trace* trace = nullptr);
   ~Router();
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
@@ -62,8 +61,8 @@ class Router {
   void wake(const std::string& receiver) const { delivery_->wake(receiver); }
 
  private:
-  Router(mapping::Log log, Trace* trace, AuditTrail* audit)
-      : log_(std::move(log)), trace_(trace), audit_(audit) {}
+  Router(mapping::Log log, AuditTrail& audit, Trace* trace)
+      : log_(std::move(log)), audit_(audit), trace_(trace) {}
   mapping::Result<std::shared_ptr<StepStore>> store_for(const Config& config) const;
   mapping::Result<std::shared_ptr<MppsQueue>> queue_for(const Config& config) const;
   mapping::Result<Backends> backends_for(const Config& config,
@@ -72,8 +71,8 @@ class Router {
   void deliver(const Config& config, const Backends& backends);
 
   const mapping::Log log_;
+  AuditTrail& audit_;
   Trace* const trace_;
-  AuditTrail* const audit_;
   Metrics metrics_;
   Disposal disposal_;                 ///< of backends
   std::shared_ptr<StepStore> store_;  ///< null as long as no backend has been one

@@ -102,7 +102,7 @@ mapping::Services Routes::services_of(const Route& route, const std::string& nam
     chain.traced_mpps = std::make_unique<TracedMpps>(*chain.mpps, *shared_.trace);
     services.mpps = chain.traced_mpps.get();
   }
-  if (shared_.audit != nullptr) audit(chain, services);
+  audit(chain, services);
   chains_.push_back(std::move(chain));
   return services;
 }
@@ -111,12 +111,11 @@ mapping::Services Routes::services_of(const Route& route, const std::string& nam
 void Routes::audit(FrontChain& chain, mapping::Services& services) const {
   if (services.worklist != nullptr) {
     chain.audited_worklist =
-        std::make_unique<AuditedWorklist>(*services.worklist, audit_place_, *shared_.audit);
+        std::make_unique<AuditedWorklist>(*services.worklist, audit_place_, shared_.audit);
     services.worklist = chain.audited_worklist.get();
   }
   if (services.mpps != nullptr) {
-    chain.audited_mpps =
-        std::make_unique<AuditedMpps>(*services.mpps, audit_place_, *shared_.audit);
+    chain.audited_mpps = std::make_unique<AuditedMpps>(*services.mpps, audit_place_, shared_.audit);
     services.mpps = chain.audited_mpps.get();
   }
 }

@@ -41,12 +41,12 @@ class Routes {
   /// What outlives every configuration.
   struct Shared {
     Metrics& metrics;
+    AuditTrail& audit;
     MppsQueue* queue = nullptr;  ///< null: no route needs one
     /// A message for this receiver is in the queue.
     std::function<void(const std::string& receiver)> wake{};
     mapping::Log log{};
-    Trace* trace = nullptr;       ///< as Router::make
-    AuditTrail* audit = nullptr;  ///< likewise
+    Trace* trace = nullptr;  ///< as Router::make
   };
   /// backends: all that config names.
   Routes(const Config& config, Backends backends, Shared shared);
@@ -69,8 +69,8 @@ class Routes {
     std::unique_ptr<LoggedMpps> mpps;
     std::unique_ptr<TracedWorklist> traced_worklist;    ///< null: there is no trace, or no worklist
     std::unique_ptr<TracedMpps> traced_mpps;            ///< likewise
-    std::unique_ptr<AuditedWorklist> audited_worklist;  ///< null: not audited, or no worklist
-    std::unique_ptr<AuditedMpps> audited_mpps;          ///< likewise
+    std::unique_ptr<AuditedWorklist> audited_worklist;  ///< null: no worklist
+    std::unique_ptr<AuditedMpps> audited_mpps;          ///< null: no MPPS
   };
   void audit(FrontChain& chain, mapping::Services& services) const;
   mapping::Services services_of(const Route& route, const std::string& name);

@@ -94,16 +94,14 @@ AdminSources admin_sources(const Router& router, const std::string& ready, const
   return sources;
 }
 
-// What a front refuses, into the audit trail. audit: null = there is none.
-mapping::OnSecurityAlert alerts_for(AuditTrail* audit) {
-  if (audit == nullptr) return {};
-  return [audit](const mapping::SecurityAlert& alert) { audit->record(alert); };
+// What a front refuses, into the audit trail.
+mapping::OnSecurityAlert alerts_for(AuditTrail& audit) {
+  return [&audit](const mapping::SecurityAlert& alert) { audit.record(alert); };
 }
 
-void record_activity(AuditTrail* audit, bool start, const Config& config) {
-  if (audit == nullptr) return;
+void record_activity(AuditTrail& audit, bool start, const Config& config) {
   const std::string ae_title = config.dimse ? config.dimse->options.ae_title : std::string();
-  audit->record(AuditTrail::Activity{start, ae_title, std::chrono::system_clock::now()});
+  audit.record(AuditActivity{start, ae_title, std::chrono::system_clock::now()});
 }
 
 // A service that does not come back must not keep the process: what it does is cut short.
@@ -119,6 +117,16 @@ void end_after_grace(const mapping::Log& log) {
 void log_warnings(const ConfigReading& reading, const std::string& path, const mapping::Log& log) {
   for (const ConfigFault& warning : reading.warnings) log(LogLevel::warn, to_string(warning, path));
   for (const ConfigFault& kept : reading.unchanged) log(LogLevel::warn, to_string(kept, path));
+}
+
+// "; a restart is needed for [dimse] port, [web]": what this reading could not change.
+std::string restart_needed(const ConfigReading& reading) {
+  std::string places;
+  for (const ConfigFault& kept : reading.unchanged) {
+    places += fmt::format("{}[{}]{}{}", places.empty() ? "" : ", ", kept.section,
+                          kept.key.empty() ? "" : " ", kept.key);
+  }
+  return places.empty() ? places : "; a restart is needed for " + places;
 }
 
 // What the DIMSE front is to do. Fault: a file of credentials cannot be used.
@@ -142,15 +150,17 @@ web::OriginServerOptions server_options(const Config::WebFront& front,
 
 // Everything that a configuration changes in a gateway that runs.
 struct Running {
+  ProcessLog& log;
+  AuditTrail& audit;
   Router& router;
   dimse::Scp* scp;  // null: there is none; this and the next ones
   web::OriginServer* origin_server;
   Admin* admin;
-  mapping::OnSecurityAlert on_alert;
 };
 
 // The changes to this configuration, all of them prepared: those who ask come after those who
-// answer. config: has the fronts and the admin port that run. Fault: one cannot be made.
+// answer; the audit trail, which may wait for its collector, comes last. config: has the fronts and
+// the admin port that run. Fault: one cannot be made.
 mapping::Result<std::vector<mapping::Change>> prepare(const Config& config,
                                                       const Running& running) {
   std::vector<mapping::Change> changes;
@@ -161,13 +171,17 @@ mapping::Result<std::vector<mapping::Change>> prepare(const Config& config,
   };
   take(running.router.prepare(config));
   if (running.scp != nullptr) {
-    auto options = scp_options(*config.dimse, running.on_alert);
+    auto options = scp_options(*config.dimse, alerts_for(running.audit));
     take(options ? running.scp->prepare(std::move(options).value()) : options.fault());
   }
   if (running.origin_server != nullptr) {
-    take(running.origin_server->prepare(server_options(*config.web, running.on_alert)));
+    take(running.origin_server->prepare(server_options(*config.web, alerts_for(running.audit))));
   }
   if (running.admin != nullptr) take(running.admin->prepare(*config.admin));
+  take(running.audit.prepare(config.audit));
+  take(mapping::Change([&running, level = config.log_level, format = config.log_format] {
+    running.log.change(level, format);
+  }));
   if (fault) return *fault;
   return changes;
 }
@@ -185,10 +199,21 @@ void reload(const std::string& path, ConfigReading& reading, const Running& runn
     return log(LogLevel::error,
                fmt::format("not reloaded: {}, nothing has changed", changes.fault().what));
   }
-  log_warnings(next, path, log);
+  const bool audited = running.audit.on();
+  if (audited && !next.config.audit) {
+    running.audit.record_own(audit_code::recording_stopped,
+                             "The configuration was changed: it names no collector any more");
+  }
   for (const mapping::Change& change : changes.value()) change();
+  if (!audited) {
+    running.audit.record_own(audit_code::recording_started,
+                             "The configuration was changed: it names a collector now");
+  }
+  running.audit.record_own(audit_code::software_configuration,
+                           "The configuration was read again, and holds");
   reading = std::move(next);
-  log(LogLevel::info, fmt::format("reloaded {}", path));
+  log_warnings(reading, path, log);
+  log(LogLevel::info, fmt::format("reloaded {}{}", path, restart_needed(reading)));
 }
 
 // Does it on a thread of its own, once more for what is asked meanwhile: a file that does not
@@ -235,9 +260,10 @@ int serve(const std::string& path, ConfigReading reading,
           std::optional<TraceOptions> trace_options) {
   const sigset_t signals = our_signals();
   const Config& config = reading.config;
-  const mapping::Log log = make_log(config.log_level, config.log_format);
+  ProcessLog process_log(config.log_level, config.log_format);
+  const mapping::Log log = process_log.sink();
   log_warnings(reading, path, log);
-  dimse::lead_library_log(log, std::min(config.log_level, LogLevel::warn));
+  dimse::lead_library_log(log, LogLevel::warn);
   std::unique_ptr<Trace> trace;
   if (trace_options) {
     auto started = Trace::start(config.state_dir, *std::move(trace_options), log);
@@ -247,16 +273,14 @@ int serve(const std::string& path, ConfigReading reading,
     }
     trace = std::move(started).value();
   }
-  std::unique_ptr<AuditTrail> audit;  // outlives all that records in it
-  if (config.audit) {
-    auto opened = AuditTrail::open(*config.audit, log);
-    if (!opened) {
-      log(LogLevel::error, fmt::format("cannot start: {}", opened.fault().what));
-      return 1;
-    }
-    audit = std::move(opened).value();
+  AuditTrail audit(log);  // outlives all that records in it
+  if (const auto begin = audit.prepare(config.audit)) {
+    begin.value()();
+  } else {
+    log(LogLevel::error, fmt::format("cannot start: {}", begin.fault().what));
+    return 1;
   }
-  const auto router = Router::make(config, log, trace.get(), audit.get());
+  const auto router = Router::make(config, log, audit, trace.get());
   if (!router) {
     log(LogLevel::error, fmt::format("cannot start: {}", router.fault().what));
     return 1;
@@ -269,7 +293,7 @@ int serve(const std::string& path, ConfigReading reading,
   std::unique_ptr<web::OriginServer> origin_server;
   std::string ready = "ready";
   if (config.dimse) {
-    auto options = scp_options(*config.dimse, alerts_for(audit.get()));
+    auto options = scp_options(*config.dimse, alerts_for(audit));
     if (!options) {  // it was good when the configuration was read
       log(LogLevel::error, fmt::format("dimse front cannot start: {}", options.fault().what));
       return 1;
@@ -279,23 +303,23 @@ int serve(const std::string& path, ConfigReading reading,
   }
   if (config.web) {
     origin_server = std::make_unique<web::OriginServer>(
-        server_options(*config.web, alerts_for(audit.get())), route, log);
+        server_options(*config.web, alerts_for(audit)), route, log);
     if (!start(*origin_server, "web", config.web->options.bind, ready, log)) return 1;
   }
   std::unique_ptr<Admin> admin;
   if (config.admin) {
     auto sources = admin_sources(*router.value(), ready, scp.get(), origin_server.get());
-    sources.audit = audit.get();
+    sources.audit = &audit;
     admin = std::make_unique<Admin>(*config.admin, std::move(sources), BackendWatchOptions(), log);
     if (!start(*admin, "admin", config.admin->bind, ready, log)) return 1;
   }
   fmt::print(stderr, "{}\n", ready);
   std::fflush(stderr);
-  record_activity(audit.get(), true, config);
+  record_activity(audit, true, config);
   tell_service_manager("READY=1");
 
-  const Running running{*router.value(), scp.get(), origin_server.get(), admin.get(),
-                        alerts_for(audit.get())};
+  const Running running{process_log,         audit,      *router.value(), scp.get(),
+                        origin_server.get(), admin.get()};
   OnRequest reloads([&] { reload(path, reading, running, log); });
   int signal = 0;
   while (sigwait(&signals, &signal) == 0 && signal == SIGHUP) reloads.ask();
@@ -313,7 +337,7 @@ int serve(const std::string& path, ConfigReading reading,
   if (scp) scp->stop(left());
   if (origin_server) origin_server->stop(left());
   if (admin) admin->stop(left());
-  record_activity(audit.get(), false, config);
+  record_activity(audit, false, config);
   log(LogLevel::info, "stopped");
   return 0;
 }

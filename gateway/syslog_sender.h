@@ -43,6 +43,7 @@ struct SyslogOptions {
   dimse::TlsOptions tls;  ///< trusted: the CAs of the collector's certificate
   std::chrono::milliseconds connect_timeout{3'000};  ///< and again for the handshake
   std::chrono::milliseconds send_timeout{10'000};    ///< until the collector's host has it
+  bool operator==(const SyslogOptions&) const = default;
 };
 
 /// One thread at a time.

@@ -61,7 +61,8 @@ class PageServer::Impl {
   ~Impl() { stop(std::chrono::milliseconds(0)); }
 
   mapping::Result<std::uint16_t> start();
-  mapping::Result<mapping::Change> prepare(const AuthenticationFiles& files);
+  mapping::Result<mapping::Change> prepare(const AuthenticationFiles& files,
+                                           std::vector<std::string> host_names);
   void stop(std::chrono::milliseconds grace) {
     if (front_) front_->stop(grace);
   }
@@ -85,6 +86,7 @@ class PageServer::Impl {
   std::mutex acting_;  ///< held while an action runs
 
   mapping::Current<Authentication> authentication_;  ///< null = everybody is served
+  mapping::Current<const std::vector<std::string>> host_names_;
 
   // Constant after start.
   std::unique_ptr<Dispatcher> dispatcher_;
@@ -146,18 +148,23 @@ DispatcherOptions PageServer::Impl::dispatcher_options() {
   return options;
 }
 
-mapping::Result<mapping::Change> PageServer::Impl::prepare(const AuthenticationFiles& files) {
+mapping::Result<mapping::Change> PageServer::Impl::prepare(const AuthenticationFiles& files,
+                                                           std::vector<std::string> host_names) {
   std::shared_ptr<Authentication> authentication;
   if (files.any()) {
     auto made = Authentication::make(files);
     if (!made) return made.fault();
     authentication = std::move(made).value();
   }
-  return mapping::Change([this, authentication] { authentication_.set(authentication); });
+  auto names = std::make_shared<const std::vector<std::string>>(std::move(host_names));
+  return mapping::Change([this, authentication, names] {
+    authentication_.set(authentication);
+    host_names_.set(names);
+  });
 }
 
 mapping::Result<std::uint16_t> PageServer::Impl::start() {
-  auto begin = prepare(options_.authentication);
+  auto begin = prepare(options_.authentication, options_.host_names);
   if (!begin) return begin.fault();
   begin.value()();
   dispatcher_ = std::make_unique<Dispatcher>(dispatcher_options(), log_);
@@ -184,7 +191,7 @@ mapping::Result<std::uint16_t> PageServer::Impl::start() {
 
 RawResponse PageServer::Impl::serve(const RawRequest& request,
                                     const RequestContext& context) const {
-  if (!is_own_host(request, options_.host_names)) {
+  if (!is_own_host(request, *host_names_.get())) {
     return dispatcher_->dispatch(
         request, context,
         web::to_answer(421,
@@ -209,8 +216,9 @@ PageServer::~PageServer() = default;
 
 mapping::Result<std::uint16_t> PageServer::start() { return impl_->start(); }
 
-mapping::Result<mapping::Change> PageServer::prepare(const AuthenticationFiles& files) {
-  return impl_->prepare(files);
+mapping::Result<mapping::Change> PageServer::prepare(const AuthenticationFiles& files,
+                                                     std::vector<std::string> host_names) {
+  return impl_->prepare(files, std::move(host_names));
 }
 
 const std::string& PageServer::token() const { return impl_->token(); }

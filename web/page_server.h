@@ -62,8 +62,10 @@ class PageServer {
   /// Listens and serves from threads of its own. Returns the port really used. Fault: the address
   /// cannot be bound, a file of credentials not be used.
   mapping::Result<std::uint16_t> start();
-  /// Who is served after the change. Fault: a file of credentials cannot be used.
-  mapping::Result<mapping::Change> prepare(const AuthenticationFiles& files);
+  /// Who is served after the change, and by which names it is asked. Fault: a file of credentials
+  /// cannot be used.
+  mapping::Result<mapping::Change> prepare(const AuthenticationFiles& files,
+                                           std::vector<std::string> host_names);
   void stop(std::chrono::milliseconds grace);
 
   /// What a page of this server sends along with an action. Constant.

@@ -344,7 +344,7 @@ Words kept_words(std::string_view table) {
 
 std::string keys_of(std::string_view section, const Words& kept, std::vector<std::string>& faults) {
   constexpr std::string_view mark = " (required)";
-  Table table({"key", "default", "allowed", "what it is for"});
+  Table table({"key", "default", "allowed", "changed by", "what it is for"});
   for (const gateway::ConfigKey& row : gateway::config_keys()) {
     if (row.section != section) continue;
     const auto found = kept.find(code(row.key));
@@ -355,7 +355,8 @@ std::string keys_of(std::string_view section, const Words& kept, std::vector<std
     std::string allowed = row.allowed;
     const bool required = allowed.ends_with(mark);
     if (required) allowed.resize(allowed.size() - mark.size());
-    table.add({code(row.key), required ? "required" : code(row.default_value), allowed, meaning});
+    table.add({code(row.key), required ? "required" : code(row.default_value), allowed,
+               row.at_start ? "restart" : "reload", meaning});
   }
   return table.text();
 }

@@ -8,7 +8,7 @@ import net from 'node:net';
 import os from 'node:os';
 import { after, describe, test } from 'node:test';
 import { makeCertificates } from './support/certificates.js';
-import { schemaFault, summary, TlsCollector, UdpCollector } from './support/collector.js';
+import { auditNumbers as numbers, expectValid, schemaFault, summary, TlsCollector, UdpCollector } from './support/collector.js';
 import { decodeText } from './support/data_set.js';
 import { echoscu } from './support/dcmtk.js';
 import { freePort, House, until } from './support/house.js';
@@ -31,34 +31,6 @@ let uids = 0;
 const newUid = () => `1.2.826.0.1.3680043.9.3811.80.${process.pid}.${++uids}`;
 const of = (kind) => (message) => message.event === event[kind];
 
-/// Everything that came is what RFC 5424 and the schema want.
-function expectValid(collector) {
-  assert.deepEqual(collector.faults, []);
-  assert.ok(collector.received.length > 0);
-  for (const message of collector.received) {
-    assert.equal(schemaFault(message.xml), undefined, message.xml);
-    assert.equal(message.priority, 85);
-    assert.equal(message.messageId, 'DICOM+RFC3881');
-    assert.equal(message.application, 'modgate');
-    assert.equal(message.host, os.hostname());
-    assert.match(message.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-  }
-}
-
-async function numbers({ admin: { host, port } }) {
-  const body = await new Promise((resolve, reject) => {
-    http.get({ host, port, path: '/metrics', agent: false }, (response) => {
-      let text = '';
-      response.on('data', (part) => (text += part));
-      response.on('end', () => resolve(text));
-    }).on('error', reject);
-  });
-  const number = (name) => Number(body.match(new RegExp(`^${name} (\\S+)$`, 'm'))[1]);
-  return {
-    sent: number('modgate_audit_sent_total'), waiting: number('modgate_audit_waiting'),
-    lost: number('modgate_audit_lost_total'), up: number('modgate_audit_collector_up'),
-  };
-}
 const untilNumbers = (gateway, what, condition, limit = 15000) =>
   until(limit, what, async () => condition(await numbers(gateway)));
 

@@ -6,8 +6,10 @@ import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import net from 'node:net';
 import { after, describe, test } from 'node:test';
 import { makeCertificates } from './support/certificates.js';
+import { auditNumbers, expectValid, TlsCollector, UdpCollector } from './support/collector.js';
 import { decodeText, encode } from './support/data_set.js';
 import { dump2dcm, findscu } from './support/dcmtk.js';
 import { freePort, House, until, within } from './support/house.js';
@@ -248,6 +250,324 @@ describe('users, tokens and certificates', () => {
   });
 });
 
+describe('the audit trail', () => {
+  const security = { alert: '110113', started: '110134', stopped: '110133', configuration: '110131' };
+  const admin = { bind: '127.0.0.1', port: 0 };
+  const store = (audit) => ({ web: { mpps: 'local' }, dimse: { mpps: 'local' }, admin, 'backend local': { kind: 'store' }, ...(audit && { audit }) });
+  const create = async (gateway) => {
+    const uid = newUid();
+    assert.equal((await post(gateway, target(uid), begunInJson())).status, 201);
+    return uid;
+  };
+  /// What a collector has got: alerts and activities by their type, steps by their UID.
+  const told = (collector) => collector.messages().map(({ type, objects }) => type ?? objects[0].mpps);
+  const untilTold = (collector, ...all) =>
+    until(limit, () => `${all} in ${told(collector)} ${collector.faults}`, () => all.every((one) => told(collector).includes(one)));
+
+  test('off, then to a collector, then to another one, then off: each gets what happened in its time, and no more', async () => {
+    const [one, other] = [await UdpCollector.start(house), await UdpCollector.start(house)];
+    const gateway = await start('collectors', store());
+    const open = await RawAssociation.open({ ...gateway.dimse, callingAeTitle: 'CT1' }, [sopClass.mpps]);
+    await create(gateway);
+    assert.equal(await auditNumbers(gateway), undefined);
+
+    await reload(gateway, store({ syslog: one.uri, source_id: 'first' }));
+    const first = await create(gateway);
+    await untilTold(one, first);
+    assert.deepEqual(told(one), [security.started, security.configuration, first]);
+    await reload(gateway, store({ syslog: other.uri, source_id: 'second' }));
+    const second = await create(gateway);
+    await untilTold(other, second);
+    assert.deepEqual(told(other), [security.configuration, second]);
+
+    await reload(gateway, store());
+    const third = await create(gateway);
+    assert.equal(await auditNumbers(gateway), undefined);
+    await reload(gateway, store({ syslog: other.uri }));
+    const fourth = await create(gateway);
+    await untilTold(other, fourth);
+    assert.deepEqual(told(other), [security.configuration, second, security.stopped, security.started, security.configuration, fourth]);
+    assert.ok(!told(other).includes(third));
+    assert.equal(one.received.length, 3);
+    for (const collector of [one, other]) {
+      expectValid(collector);
+      for (const { event, action, outcome, participants } of collector.messages()) {
+        if (event === security.alert) assert.deepEqual([action, outcome, participants[0].id], ['E', '0', String(gateway.child.pid)]);
+      }
+    }
+    assert.deepEqual(one.messages().map(({ source }) => source.AuditSourceID), ['first', 'first', 'first']);
+    assert.deepEqual(other.messages().slice(0, 2).map(({ source }) => source.AuditSourceID), ['second', 'second']);
+    await open.release(); // it was there all the time
+    await gateway.child.stop();
+  });
+
+  test('backends that stay as they are are audited from then on, too', async () => {
+    const collector = await UdpCollector.start(house);
+    const peer = await startWorklist('A1');
+    const sections = (audit) => ({ dimse: { worklist: 'ris' }, 'backend ris': scp(peer), ...(audit && { audit }) });
+    const gateway = await start('backends', sections());
+    assert.deepEqual(await find(gateway), ['A1']);
+    await reload(gateway, sections({ syslog: collector.uri }));
+    assert.deepEqual(await find(gateway), ['A1']);
+    const queries = await collector.wait(2, ({ event }) => event === '110112');
+    assert.deepEqual(queries.map(({ participants }) => participants[1].id), ['RIS', String(gateway.child.pid)]);
+    expectValid(collector);
+  });
+
+  for (const away of ['nobody listens', 'it takes the connection and says nothing']) {
+    test(`what waits for a collector goes to the one that takes its place: ${away}`, async () => {
+      const certificates = await makeCertificates(house);
+      let port = await freePort();
+      if (away !== 'nobody listens') {
+        const silent = net.createServer((socket) => socket.on('error', () => {}));
+        await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve));
+        house.defer(() => silent.close());
+        ({ port } = silent.address());
+      }
+      const gateway = await start('away', store({ syslog: `tls://127.0.0.1:${port}`, tls_trusted: certificates.trusted }));
+      const steps = [];
+      for (let i = 0; i < 20; i++) steps.push(await create(gateway));
+      await until(limit, 'all on disk', async () => (await auditNumbers(gateway)).waiting === 21);
+      const collector = await TlsCollector.start(house, certificates, { requireClient: false });
+      await reload(gateway, store({ syslog: collector.uri, tls_trusted: certificates.trusted }));
+      steps.push(await create(gateway));
+      await untilTold(collector, steps.at(-1));
+      assert.deepEqual(told(collector).filter((one) => steps.includes(one)), steps); // in order, each once
+      await until(limit, 'none waits', async () => (await auditNumbers(gateway)).waiting === 0);
+      assert.deepEqual(await auditNumbers(gateway), { sent: 23, waiting: 0, lost: 0, up: 1 });
+      expectValid(collector);
+    });
+  }
+
+  test('a collector is met with the certificates and CAs that the same files hold now, but not by half of one', async () => {
+    const [before, now] = [await makeCertificates(house), await makeCertificates(house)];
+    const files = { certificate: house.newPath('.pem'), key: house.newPath('.key'), trusted: house.newPath('.pem') };
+    const install = (made) => Object.entries(files).forEach(([kind, file]) => fs.copyFileSync(made[kind], file));
+    install(before);
+    const collector = await TlsCollector.start(house, before);
+    const sections = store({
+      syslog: collector.uri, tls_trusted: files.trusted, tls_certificate: files.certificate, tls_private_key: files.key,
+    });
+    const gateway = await start('certificates of the collector', sections);
+    const first = await create(gateway);
+    await untilTold(collector, first);
+
+    collector.renew(now);
+    const second = await create(gateway);
+    await until(limit, 'the new one to be refused', async () => (await auditNumbers(gateway)).up === 0);
+    const half = fs.readFileSync(now.certificate).subarray(0, 300);
+    fs.copyFileSync(now.trusted, files.trusted);
+    fs.writeFileSync(files.certificate, half);
+    await refused(gateway);
+    fs.rmSync(files.certificate);
+    await refused(gateway);
+    assert.match(gateway.log(), /error .*: \[audit\] tls_certificate: /);
+    assert.equal((await auditNumbers(gateway)).up, 0);
+
+    install(now);
+    await reload(gateway);
+    const third = await create(gateway);
+    await untilTold(collector, first, second, third);
+    const { connections } = collector;
+    await reload(gateway); // nothing is new: the connection stays
+    await untilTold(collector, await create(gateway));
+    assert.equal(collector.connections, connections);
+    expectValid(collector);
+  });
+
+  test('a fault changes nothing: the trail goes on as it was', async () => {
+    const collector = await UdpCollector.start(house);
+    const gateway = await start('faults of audit', store({ syslog: collector.uri }));
+    write(gateway, store({ syslog: 'tcp://127.0.0.1:6514' }));
+    await refused(gateway);
+    await untilTold(collector, await create(gateway));
+    assert.ok(!told(collector).includes(security.configuration));
+
+    const off = await start('no room for audit', store());
+    fs.mkdirSync(`${off.state}/audit.sqlite`);
+    write(off, { ...store({ syslog: collector.uri }), web: {} });
+    await refused(off);
+    assert.match(off.log(), /error not reloaded: .*audit.sqlite.*, nothing has changed/);
+    await create(off); // [web] mpps is still there
+    fs.rmdirSync(`${off.state}/audit.sqlite`);
+    await reload(off, store({ syslog: collector.uri }));
+    await untilTold(collector, await create(off));
+  });
+
+  test('under load, with reloads from one collector to the other: every step is told of', async () => {
+    const collectors = [await UdpCollector.start(house), await UdpCollector.start(house)];
+    const sections = (round) => store({ syslog: collectors[round % 2].uri, source_id: `round ${round}` });
+    const gateway = await start('exchanged', sections(0));
+    let going = true;
+    const steps = [];
+    const load = Promise.all([0, 1, 2].map(async () => {
+      while (going) steps.push(await create(gateway));
+    }));
+    try {
+      for (let round = 1; round <= 10; round++) await Promise.race([reload(gateway, sections(round)), load]);
+    } finally {
+      going = false;
+    }
+    await load;
+    await until(limit, 'none waits', async () => (await auditNumbers(gateway)).waiting === 0);
+    const all = new Set(collectors.flatMap(told));
+    await until(limit, () => `every one of ${steps.length} steps`, () => {
+      collectors.flatMap(told).forEach((one) => all.add(one));
+      return steps.every((step) => all.has(step));
+    });
+    assert.equal((await auditNumbers(gateway)).lost, 0);
+    collectors.forEach(expectValid);
+  });
+});
+
+test('the log changes its level and form, for what the gateway and its rooms write', async () => {
+  const sections = (log) => ({ gateway: { ...log, state_dir: gateway?.state }, web: { mpps: 'local' }, 'backend local': { kind: 'store' } });
+  let gateway;
+  gateway = await start('the log', { web: { mpps: 'local' }, 'backend local': { kind: 'store' } });
+  const write_ = (log) => write(gateway, sections(log));
+  /// The lines that a step makes, the last of which is like this.
+  const linesOf = async (last) => {
+    const before = gateway.log().length;
+    assert.equal((await post(gateway, target(newUid()), begunInJson())).status, 201);
+    await until(limit, () => `${last} in ${gateway.log().slice(before)}`, () => last.test(gateway.log().slice(before)));
+    return gateway.log().slice(before).trim().split('\n');
+  };
+  assert.equal((await linesOf(/info tx=/)).length, 1);
+
+  write_({ log_level: 'debug' });
+  await hup(gateway, /info reloaded /g);
+  assert.ok((await linesOf(/debug web: /)).length > 1);
+
+  write_({ log_level: 'info', log_format: 'json' });
+  await hup(gateway, /"level":"info","message":"reloaded /g);
+  for (const line of await linesOf(/"message":"tx=.*\n/)) assert.equal(JSON.parse(line).level, 'info', line);
+
+  // A word that is none changes nothing; what is said of it has the form that holds.
+  write_({ log_level: 'loud' });
+  await hup(gateway, /"level":"error","message":"not reloaded: /g);
+
+  write_({ log_level: 'error' });
+  gateway.child.signal('SIGHUP');
+  await until(limit, 'silence', async () => {
+    const before = gateway.log().length;
+    assert.equal((await post(gateway, target(newUid()), begunInJson())).status, 201);
+    return gateway.log().length === before;
+  });
+  write_({ log_level: 'info' });
+  await hup(gateway, /info reloaded /g);
+  assert.equal((await linesOf(/info tx=/)).length, 1);
+});
+
+test('users and names of the admin port change', async () => {
+  const users = house.newPath('-users');
+  fs.writeFileSync(users, 'anna:$2b$04$abcdefghijklmnopqrstuuvybHXQqehXl2NdtAhT6BAmwe6EZ8HOi\n'); // "first"
+  const sections = (admin) => ({ web: { mpps: 'local' }, admin: { bind: '127.0.0.1', port: 0, ...admin }, 'backend local': { kind: 'store' } });
+  const gateway = await start('admin', sections({}));
+  const status = (headers = {}) => new Promise((resolve, reject) => {
+    http.get({ host: '127.0.0.1', port: gateway.admin.port, path: '/healthz', agent: false, headers }, (response) => {
+      response.resume();
+      response.on('end', () => resolve(response.statusCode));
+    }).on('error', reject);
+  });
+  const authorization = `Basic ${Buffer.from('anna:first').toString('base64')}`;
+  const host = 'status.example';
+  assert.deepEqual([await status(), await status({ host })], [200, 421]);
+  await reload(gateway, sections({ users, host_names: host }));
+  assert.deepEqual([await status(), await status({ authorization }), await status({ authorization, host })], [401, 200, 200]);
+  await reload(gateway, sections({}));
+  assert.deepEqual([await status(), await status({ host })], [200, 421]);
+});
+
+describe('the tables of docs/configuration.md', () => {
+  const tables = fs.readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
+  const keys = [...tables.matchAll(/<!-- table: keys (.*?) -->\n(.*?)<!-- end of table -->/gs)].flatMap(([, section, table]) =>
+    table.trim().split('\n').slice(2).map((row) => {
+      const [, key, value, allowed, changedBy] = row.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|').replaceAll('`', ''));
+      return { section, key, value, allowed, changedBy };
+    }));
+
+  test('say of each key whether a reload takes it, and that is what a reload does', async () => {
+    const file = (text) => {
+      const path = house.newPath();
+      fs.writeFileSync(path, text);
+      return path;
+    };
+    const [made, directory] = [await makeCertificates(house), house.newPath()];
+    fs.mkdirSync(directory);
+    const users = file('anna:$2b$04$abcdefghijklmnopqrstuuvybHXQqehXl2NdtAhT6BAmwe6EZ8HOi\n');
+    const tokens = file(`${crypto.createHash('sha256').update('t').digest('hex')} bob\n`);
+    const [secret, pair] = [file('secret\n'), { tls_certificate: made.certificate, tls_private_key: made.key }];
+    const oauth = {
+      base_uri: 'https://127.0.0.1:1/', oauth_token_uri: 'https://127.0.0.1:1/token', oauth_client_id: 'gate', oauth_client_secret_file: secret,
+    };
+    /// Values where any other word or number that the table allows would not do, and what has to stand beside some of them.
+    const other = {
+      bind: '127.0.0.2', retrieve_from: 'backend', ae_title: 'OTHER', calling_ae_title: 'OTHER', host: '127.0.0.3', state_dir: directory,
+      worklist: 'other', mpps: 'other', users, tokens, read_only_users: 'anna', host_names: 'a.example', base_path: '/a/',
+      cors_allowed_origins: 'https://a.example', redirect_origins: 'https://a.example', syslog: 'udp://127.0.0.1:2', source_id: 'a',
+      enterprise_site_id: 'a', mirror_states: 'COMPLETED', mirror_modalities: 'CT', character_set: 'ISO_IR 100', assume_character_set: 'ISO_IR 100',
+      username: 'anna', password_file: secret, bearer_token_file: secret, worklist_dir: directory, return_keys_only: 'PatientID',
+      tls_trusted: made.trusted, ...pair, ...oauth, base_uri: 'http://127.0.0.1:1/other/', oauth_scope: 'a', oauth_tls_trusted: made.trusted,
+    };
+    const tls = { ...pair, tls_trusted: made.trusted };
+    const beside = {
+      'web read_only_users': { users }, 'backend kind=origin-server username': { password_file: secret },
+      ...Object.fromEntries(['scp', 'origin-server'].map((kind) => [`backend kind=${kind} password_file`, { username: 'anna' }])),
+      ...Object.fromEntries(Object.keys(tls).flatMap((key) => [
+        [`dimse ${key}`, tls], [`web ${key}`, tls], [`audit ${key}`, { ...tls, syslog: 'tls://127.0.0.1:1' }], [`backend kind=scp ${key}`, tls],
+        [`backend kind=origin-server ${key}`, { ...tls, base_uri: oauth.base_uri }]])),
+      ...Object.fromEntries([...Object.keys(oauth), 'oauth_scope', 'oauth_tls_trusted'].map((key) => [`backend kind=origin-server ${key}`, oauth])),
+    };
+    const named = {
+      'backend kind=scp': 'backend ris', 'backend kind=origin-server': 'backend web', 'backend kind=store': 'backend local', modality: 'modality ct1',
+    };
+    const base = (more) => {
+      const all = {
+        gateway: {}, queue: {}, dimse: { worklist: 'ris', mpps: 'ris' }, web: { worklist: 'web', mpps: 'local' }, admin: { bind: '127.0.0.1', port: 0 },
+        audit: { syslog: 'udp://127.0.0.1:1' },
+        'backend ris': { kind: 'scp', ae_title: 'RIS', host: '127.0.0.1' }, 'backend web': { kind: 'origin-server', base_uri: 'http://127.0.0.1:1/' },
+        'backend local': { kind: 'store' }, 'backend other': { kind: 'scp', ae_title: 'OTHER', host: '127.0.0.1' }, 'modality ct1': { ae_title: 'CT1' },
+      };
+      for (const [section, words] of Object.entries(more)) Object.assign(all[section], words);
+      all.gateway = { log_level: 'info', state_dir: gateway?.state, ...all.gateway };
+      return all;
+    };
+    let gateway;
+    const { gateway: _, ...sections } = base({});
+    gateway = await start('tables', sections);
+    const alternative = ({ section, key, value, allowed }) => {
+      if (key in other) return other[key];
+      const range = allowed.match(/^a whole number from (\d+) to (\d+)/);
+      if (range) return Number(value) < Number(range[2]) ? Number(value) + 1 : Number(value) - 1;
+      const words = allowed.split(' | ');
+      if (words.length > 1) return words.findLast((word) => word !== value);
+      return assert.fail(`no other value for ${section} ${key}`);
+    };
+    /// The line that the reload ends with, in either form of the log.
+    const lastLine = async (sections) => {
+      write(gateway, sections);
+      await hup(gateway, /[" ](not )?reloaded[: ].*\n/g);
+      const line = gateway.log().split('\n').filter((one) => /[" ](not )?reloaded[: ]/.test(one)).at(-1);
+      assert.doesNotMatch(line, /not reloaded/, gateway.log().slice(-1000));
+      return line.replace(/"}$/, '');
+    };
+    const restarts = [];
+    const tried = keys.filter(({ key }) => key !== 'kind'); // another kind is another backend
+    for (const row of tried) {
+      const section = named[row.section] ?? row.section;
+      const line = await lastLine(base({ [section]: { ...beside[`${row.section} ${row.key}`], [row.key]: alternative(row) } }));
+      const restart = line.includes('a restart is needed');
+      if (restart) {
+        assert.ok(line.endsWith(`; a restart is needed for [${section}] ${row.key}`), line);
+        restarts.push(`[${section}] ${row.key}`);
+      }
+      assert.equal(row.changedBy, restart ? 'restart' : 'reload', `${row.section} ${row.key}`);
+    }
+    assert.ok(restarts.length > 5 && restarts.length < 20, restarts.join());
+    assert.ok(tried.length > 100, String(tried.length));
+  });
+});
+
 describe('a file that is not good', () => {
   test('changes nothing, and is reported as modgate check reports it', async () => {
     const peer = await startWorklist('A1');
@@ -282,6 +602,7 @@ describe('a file that is not good', () => {
       /warning .*: \[web\] needs a restart to go: stays as it was/]) {
       assert.match(gateway.log(), kept);
     }
+    assert.match(gateway.log(), /info reloaded \S+; a restart is needed for \[gateway\] state_dir, \[dimse\] port, \[dimse\] max_associations, \[web\], \[admin\]$/m);
     assert.deepEqual(await find(gateway), ['OTHER']);
     assert.equal((await get(gateway, search)).json()[0]['00080050'].Value[0], 'OTHER');
   });

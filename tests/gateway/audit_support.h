@@ -79,17 +79,23 @@ inline gateway::AuditOptions options_for(const queue_test::Directory& directory,
                                          std::uint16_t port) {
   gateway::AuditOptions options;
   options.syslog.target = {gateway::SyslogTarget::Transport::udp, "127.0.0.1", port};
-  options.source.id = "gate";
+  options.rules.source.id = "gate";
   options.state_dir = directory.path();
   options.retry_first = options.retry_max = std::chrono::milliseconds(20);
   return options;
 }
 
+inline void change(gateway::AuditTrail& trail, std::optional<gateway::AuditOptions> options) {
+  auto prepared = trail.prepare(std::move(options));
+  if (!prepared) FAIL(prepared.fault().what);
+  prepared.value()();
+}
+
 inline std::unique_ptr<gateway::AuditTrail> open_trail(const gateway::AuditOptions& options,
                                                        mapping::Log log) {
-  auto opened = gateway::AuditTrail::open(options, std::move(log));
-  if (!opened) FAIL(opened.fault().what);
-  return std::move(opened).value();
+  auto trail = std::make_unique<gateway::AuditTrail>(std::move(log));
+  change(*trail, options);
+  return trail;
 }
 
 /// Whether the condition becomes true within some seconds.

@@ -4,6 +4,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <thread>
@@ -102,9 +103,9 @@ TEST_CASE(
     REQUIRE(known);
   }
   for (auto& thread : running) thread.join();
-  REQUIRE(eventually([&] { return trail->numbers().waiting == 0; }));
-  CHECK(trail->numbers().sent == threads * each);
-  CHECK(trail->numbers().lost == 0);
+  REQUIRE(eventually([&] { return trail->numbers()->waiting == 0; }));
+  CHECK(trail->numbers()->sent == threads * each);
+  CHECK(trail->numbers()->lost == 0);
   CHECK(lines.all().empty());
 }
 
@@ -141,7 +142,7 @@ TEST_CASE(
     const auto trail = open_trail(options, lines.log());
     for (int i = 0; i < 10; ++i) trail->record(alert("no " + std::to_string(i) + "."));
     trail->stop();
-    CHECK(trail->numbers().waiting == 10);
+    CHECK(trail->numbers()->waiting == 10);
     trail->stop();  // harmless
   }
   const Collector collector(port);
@@ -149,7 +150,7 @@ TEST_CASE(
     const auto trail = open_trail(options, lines.log());
     trail->record(alert("last."));
     trail->stop();
-    CHECK(trail->numbers().waiting == 0);
+    CHECK(trail->numbers()->waiting == 0);
   }
   for (int i = 0; i < 10; ++i) CHECK(has(collector.receive(), "no " + std::to_string(i) + "."));
   CHECK(has(collector.receive(), "last."));
@@ -160,14 +161,14 @@ TEST_CASE("a full buffer loses the new messages, and tells when it stops and whe
   const Directory directory;
   Lines lines;
   auto options = options_for(directory, free_port());
-  options.buffer_bytes = 20'000;
+  options.rules.buffer_bytes = 20'000;
   const auto trail = open_trail(options, lines.log());
   for (int i = 0; i < 50; ++i) trail->record(alert("no " + std::to_string(i) + "."));
   REQUIRE(eventually([&] {
-    const auto now = trail->numbers();
+    const auto now = *trail->numbers();
     return now.lost + now.waiting == 51;  // with the alert that recording stopped
   }));
-  const auto kept = trail->numbers().waiting - 1;
+  const auto kept = trail->numbers()->waiting - 1;
   CHECK(kept > 5);
   CHECK(kept < 40);
   CHECK(count_of(lines, "the buffer is full (20000 bytes)") == 1);
@@ -177,13 +178,13 @@ TEST_CASE("a full buffer loses the new messages, and tells when it stops and whe
     CHECK(has(collector.receive(), "no " + std::to_string(i) + "."));
   }
   CHECK(has(collector.receive(), "csd-code=\"110133\""));
-  REQUIRE(eventually([&] { return trail->numbers().waiting == 0; }));
+  REQUIRE(eventually([&] { return trail->numbers()->waiting == 0; }));
   trail->record(alert("again."));
   const std::string started = collector.receive();
   CHECK(has(started, "csd-code=\"110134\""));
   CHECK(has(started, "; " + std::to_string(50 - kept) + " were lost"));
   CHECK(has(collector.receive(), "again."));
-  CHECK(trail->numbers().lost == 50 - kept);
+  CHECK(trail->numbers()->lost == 50 - kept);
   CHECK(count_of(lines, "messages are recorded again") == 1);
 }
 
@@ -192,14 +193,14 @@ TEST_CASE("a disk that takes nothing blocks nobody; what memory held is written 
   const Collector collector;
   Lines lines;
   auto options = options_for(directory, collector.port);
-  options.max_pending = 100;
+  options.rules.max_pending = 100;
   const auto trail = open_trail(options, lines.log());
   {
     const FullDisk full;
     trail->record(alert("first."));
     REQUIRE(eventually([&] { return count_of(lines, "cannot be written down") == 1; }));
     for (int i = 0; i < 150; ++i) trail->record(alert("no " + std::to_string(i) + "."));
-    CHECK(trail->numbers().lost == 50);
+    CHECK(trail->numbers()->lost == 50);
   }
   CHECK(has(collector.receive(), "first."));
   CHECK(has(collector.receive(), "csd-code=\"110133\""));
@@ -207,7 +208,7 @@ TEST_CASE("a disk that takes nothing blocks nobody; what memory held is written 
   CHECK(has(started, "csd-code=\"110134\""));
   CHECK(has(started, "; 50 were lost"));
   for (int i = 0; i < 100; ++i) CHECK(has(collector.receive(), "no " + std::to_string(i) + "."));
-  CHECK(trail->numbers().lost == 50);
+  CHECK(trail->numbers()->lost == 50);
   CHECK(count_of(lines, "cannot be written down") == 1);
   CHECK(count_of(lines, "50 messages are lost") == 1);
   CHECK(count_of(lines, "the buffer works again") == 1);
@@ -229,7 +230,7 @@ TEST_CASE("large queries are bounded before they are on the disk") {
     REQUIRE(eventually([&] { return count_of(lines, "cannot be written down") == 1; }));
     trail->record(query);
     trail->record(query);  // no room for it
-    CHECK(trail->numbers().lost == 1);
+    CHECK(trail->numbers()->lost == 1);
   }
   CHECK(has(collector.receive(), "QueryTruncated"));
 }
@@ -252,4 +253,126 @@ TEST_CASE("this process as a participant") {
   CHECK(has(message, "UserID=\"eve\""));
   CHECK(!has(message, "AETITLES"));
   CHECK(has(message, "ParticipantObjectID=\"10.0.0.9\""));
+}
+
+TEST_CASE("it is off until a change gives it a collector, and off again after another") {
+  const Directory directory;
+  const Collector collector;
+  Lines lines;
+  AuditTrail trail(lines.log());
+  CHECK(!trail.on());
+  CHECK(!trail.numbers());
+  trail.record(alert("before."));
+  const auto options = options_for(directory, collector.port);
+  {
+    auto prepared = trail.prepare(options);
+    REQUIRE(prepared.ok());
+    CHECK(!trail.on());  // prepared only
+  }
+  change(trail, std::nullopt);
+  change(trail, options);
+  CHECK(trail.on());
+  for (int i = 0; i < 100; ++i) trail.record(alert("no " + std::to_string(i) + "."));
+  change(trail, std::nullopt);
+  trail.record(alert("after."));
+  CHECK(!trail.numbers());
+  for (int i = 0; i < 100; ++i) CHECK(has(collector.receive(), "no " + std::to_string(i) + "."));
+  change(trail, options);
+  trail.record(alert("again."));
+  CHECK(has(collector.receive(), "again."));
+  trail.stop();
+  CHECK(collector.silent());
+  CHECK(trail.numbers()->sent == 101);
+  CHECK(lines.all().empty());
+}
+
+TEST_CASE("what waits for a dead collector goes to the next one, also after a time without any") {
+  const Directory directory;
+  Lines lines;
+  const auto trail = open_trail(options_for(directory, free_port()), lines.log());
+  for (int i = 0; i < 50; ++i) trail->record(alert("no " + std::to_string(i) + "."));
+  REQUIRE(eventually([&] { return trail->numbers()->waiting == 50; }));
+  change(*trail, std::nullopt);
+  change(*trail, options_for(directory, free_port()));
+  trail->record(alert("no 50."));
+  const Collector collector;
+  change(*trail, options_for(directory, collector.port));
+  for (int i = 0; i < 51; ++i) CHECK(has(collector.receive(), "no " + std::to_string(i) + "."));
+  REQUIRE(eventually([&] { return trail->numbers()->waiting == 0; }));
+  CHECK(trail->numbers()->sent == 51);
+  CHECK(trail->numbers()->lost == 0);
+  CHECK(collector.silent());
+}
+
+TEST_CASE("no message is lost or overtaken while collectors are exchanged under load") {
+  const Directory directory;
+  const Collector one, other;
+  Lines lines;
+  auto options = options_for(directory, one.port);
+  const auto trail = open_trail(options, lines.log());
+  constexpr int count = 2000;
+  std::thread writer([&trail] {
+    for (int i = 0; i < count; ++i) {
+      trail->record(alert("no " + std::to_string(i) + "."));
+      if (i % 50 == 0) std::this_thread::yield();
+    }
+  });
+  for (int i = 0; i < 20; ++i) {
+    options.syslog.target.port = i % 2 == 0 ? other.port : one.port;
+    change(*trail, options);
+  }
+  writer.join();
+  REQUIRE(eventually([&] { return trail->numbers()->waiting == 0; }));
+  std::vector<bool> arrived(count);
+  for (const Collector* collector : {&one, &other}) {
+    while (!collector->silent()) {
+      const std::string message = collector->receive();
+      const auto at = message.find("Description>no ");
+      REQUIRE(at != std::string::npos);
+      arrived[static_cast<std::size_t>(std::stoi(message.substr(at + 15)))] = true;
+    }
+  }
+  CHECK(std::count(arrived.begin(), arrived.end(), true) == count);
+  CHECK(trail->numbers()->lost == 0);
+}
+
+TEST_CASE("a collector that stays keeps its sender; a file that cannot be used changes nothing") {
+  const Directory directory;
+  const Collector collector;
+  Lines lines;
+  auto options = options_for(directory, collector.port);
+  const auto trail = open_trail(options, lines.log());
+  trail->record(alert("one."));
+  CHECK(has(collector.receive(), "AuditSourceID=\"gate\""));
+  options.rules.source.id = "renamed";
+  change(*trail, options);
+  trail->record(alert("two."));
+  CHECK(has(collector.receive(), "AuditSourceID=\"renamed\""));
+
+  auto wrong = options;
+  wrong.syslog.target.transport = SyslogTarget::Transport::tls;
+  wrong.syslog.tls.trusted = "/nonexistent";
+  const auto prepared = trail->prepare(wrong);
+  REQUIRE(!prepared.ok());
+  CHECK(has(prepared.fault().what, "[audit] tls_trusted: cannot use /nonexistent"));
+  trail->record(alert("three."));
+  CHECK(has(collector.receive(), "three."));
+
+  AuditTrail off(lines.log());
+  auto nowhere = options;
+  nowhere.state_dir = "/nonexistent";
+  CHECK(!off.prepare(nowhere).ok());
+  CHECK(!off.on());
+}
+
+TEST_CASE("what this gateway tells of itself") {
+  const Directory directory;
+  const Collector collector;
+  Lines lines;
+  const auto trail = open_trail(options_for(directory, collector.port), lines.log());
+  trail->record_own(audit_code::software_configuration, "The configuration was read again");
+  const std::string message = collector.receive();
+  CHECK(has(message, "csd-code=\"110131\""));
+  CHECK(has(message, "EventOutcomeIndicator=\"0\""));
+  CHECK(has(message, "The configuration was read again"));
 }

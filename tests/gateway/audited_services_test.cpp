@@ -56,7 +56,7 @@ struct Room {
   }
   /// Everything that was recorded has been received before this.
   bool nothing_more() {
-    trail->record(AuditTrail::Activity{});
+    trail->record(AuditActivity{});
     return has(collector.receive(), "csd-code=\"110100\"");
   }
 

@@ -92,7 +92,9 @@ struct OriginServer : Peer {
   std::unique_ptr<web::OriginServer> server;
 };
 
-std::unique_ptr<Backend> make(const BackendConfig& config, AuditTrail* audit = nullptr) {
+AuditTrail no_audit{mapping::Log()};
+
+std::unique_ptr<Backend> make(const BackendConfig& config, AuditTrail& audit = no_audit) {
   auto made = Backend::make("ris", config, nullptr, no_log, audit);
   if (!made) FAIL(made.fault().what);
   return std::move(made).value();
@@ -166,7 +168,7 @@ TEST_CASE("a user agent that cannot be made says of which section it is, and why
   web::UserAgentOptions agent;
   agent.base_uri = "https://127.0.0.1:1";
   agent.tls.trusted = directory.path() / "missing.pem";
-  const auto made = Backend::make("ris", config_of(agent), nullptr, no_log);
+  const auto made = Backend::make("ris", config_of(agent), nullptr, no_log, no_audit);
   REQUIRE_FALSE(made.ok());
   CHECK(made.fault().what.starts_with("[backend ris] "));
   CHECK(has(made.fault().what, "missing.pem"));
@@ -178,7 +180,7 @@ TEST_CASE("the embedded store is the one of this process: not probed, not counte
   const auto trail =
       audit_test::open_trail(audit_test::options_for(directory, collector.port), no_log);
   const std::shared_ptr<StepStore> store = StepStore::open({directory.path(), {}}, no_log).value();
-  const auto made = Backend::make("own", config_of(StepStoreOptions()), store, no_log, trail.get());
+  const auto made = Backend::make("own", config_of(StepStoreOptions()), store, no_log, *trail);
   REQUIRE(made.ok());
   const Backend& backend = *made.value();
   CHECK(backend.worklist == store.get());
@@ -193,7 +195,7 @@ TEST_CASE("what is issued to another program is recorded in the audit trail, of 
   const auto trail =
       audit_test::open_trail(audit_test::options_for(directory, collector.port), no_log);
   Scp ris;
-  const auto backend = make(ris.config(), trail.get());
+  const auto backend = make(ris.config(), *trail);
   search(*backend, scheduled("", ""));
   const std::string query = collector.receive();
   CHECK(has(query, "csd-code=\"110112\""));

@@ -15,6 +15,12 @@ using namespace gateway;
 
 namespace {
 
+AuditTrail no_audit{mapping::Log()};
+
+mapping::Result<std::unique_ptr<Router>> make(const Config& config, const mapping::Log& log) {
+  return Router::make(config, log, no_audit);
+}
+
 Config config_of(const std::string& text) {
   const auto reading =
       read_config(text, [](const std::string&) { return std::optional<std::string>(); });
@@ -35,7 +41,7 @@ TEST_CASE("each route asks its own backend, seen by the address that nobody answ
       "[backend a]\nkind = scp\nae_title = A\nhost = 127.0.0.1\nport = 1\n"
       "[backend b]\nkind = origin-server\nbase_uri = http://127.0.0.1:1\n"
       "[modality own]\nae_title = CT1\nworklist = b\n");
-  const auto made = Router::make(config, [&](mapping::LogLevel, std::string_view line) {
+  const auto made = make(config, [&](mapping::LogLevel, std::string_view line) {
     if (line.find(" search ") != std::string_view::npos) lines.emplace_back(line);
   });
   REQUIRE(made.ok());
@@ -79,7 +85,7 @@ struct StateDirectory {
 TEST_CASE("without a store that can be used there is no router, and the reason is said") {
   const Config config =
       config_of("[gateway]\nstate_dir = /nowhere\n[dimse]\nmpps = a\n[backend a]\nkind = store\n");
-  const auto made = Router::make(config, [](mapping::LogLevel, std::string_view) {});
+  const auto made = make(config, [](mapping::LogLevel, std::string_view) {});
   REQUIRE_FALSE(made.ok());
   CHECK(made.fault().what.find("[backend a] /nowhere/performed_steps.lock: cannot be written") ==
         0);
@@ -94,7 +100,7 @@ TEST_CASE("of each backend the router tells what there is to tell") {
                                   "[backend b]\nkind = origin-server\nbase_uri = "
                                   "http://127.0.0.1:1\nmax_connections = 4\n"
                                   "[backend c]\nkind = store\n");
-  const auto made = Router::make(config, [](mapping::LogLevel, std::string_view) {});
+  const auto made = make(config, [](mapping::LogLevel, std::string_view) {});
   REQUIRE(made.ok());
   const auto numbers = made.value()->numbers();
   REQUIRE(numbers.size() == 3);
@@ -135,9 +141,9 @@ const std::string backend_b = "[backend b]\nkind = scp\nae_title = B\nhost = 127
 }  // namespace
 
 TEST_CASE("a change routes anew; backends that are as they were stay, others go with their users") {
-  const auto made = Router::make(
-      config_of("[dimse]\nworklist = a\n[web]\nworklist = b\n" + backend_a + backend_b),
-      [](mapping::LogLevel, std::string_view) {});
+  const auto made =
+      make(config_of("[dimse]\nworklist = a\n[web]\nworklist = b\n" + backend_a + backend_b),
+           [](mapping::LogLevel, std::string_view) {});
   REQUIRE(made.ok());
   Router& router = *made.value();
   auto before = owners(router);
@@ -166,8 +172,8 @@ TEST_CASE("a change routes anew; backends that are as they were stay, others go 
 }
 
 TEST_CASE("a change that cannot be made, or is not, changes nothing") {
-  const auto made = Router::make(config_of("[dimse]\nworklist = a\n" + backend_a),
-                                 [](mapping::LogLevel, std::string_view) {});
+  const auto made = make(config_of("[dimse]\nworklist = a\n" + backend_a),
+                         [](mapping::LogLevel, std::string_view) {});
   REQUIRE(made.ok());
   Router& router = *made.value();
   const auto before = owners(router);
@@ -186,8 +192,8 @@ TEST_CASE("a change that cannot be made, or is not, changes nothing") {
 TEST_CASE("the store and the queue are opened by the first change that needs them, and stay open") {
   const StateDirectory directory;
   const std::string state = "[gateway]\nstate_dir = " + directory.path.string() + "\n";
-  const auto made = Router::make(config_of(state + "[dimse]\nworklist = a\n" + backend_a),
-                                 [](mapping::LogLevel, std::string_view) {});
+  const auto made = make(config_of(state + "[dimse]\nworklist = a\n" + backend_a),
+                         [](mapping::LogLevel, std::string_view) {});
   REQUIRE(made.ok());
   Router& router = *made.value();
   const std::string queued = "[dimse]\nmpps = own\nmpps_delivery = queued\n";
@@ -247,11 +253,11 @@ TEST_CASE("an accepted message goes to the receiver as it is now, and one that i
   const std::string state = state_in(directory);
   std::vector<std::string> lines;
   std::mutex mutex;
-  const auto made = Router::make(config_of(state + queued + away),
-                                 [&](mapping::LogLevel level, std::string_view line) {
-                                   const std::lock_guard lock(mutex);
-                                   if (level <= mapping::LogLevel::warn) lines.emplace_back(line);
-                                 });
+  const auto made =
+      make(config_of(state + queued + away), [&](mapping::LogLevel level, std::string_view line) {
+        const std::lock_guard lock(mutex);
+        if (level <= mapping::LogLevel::warn) lines.emplace_back(line);
+      });
   REQUIRE(made.ok());
   Router& router = *made.value();
   accept_a_step(router);
@@ -272,23 +278,23 @@ TEST_CASE("what a queue of before holds is delivered, although no route needs it
   const std::string state = state_in(directory);
   const auto silent = [](mapping::LogLevel, std::string_view) {};
   {
-    const auto before = Router::make(config_of(state + queued + away), silent);
+    const auto before = make(config_of(state + queued + away), silent);
     REQUIRE(before.ok());
     accept_a_step(*before.value());
   }
   const std::string other = "[dimse]\nworklist = a\n" + backend_a;
   SECTION("to a backend that is still there") {
-    const auto now = Router::make(config_of(state + other + back), silent);
+    const auto now = make(config_of(state + other + back), silent);
     REQUIRE(now.ok());
     expect_delivery(*now.value());
   }
   SECTION("unless another gateway does it, or nobody can: that is told, and no reason to stop") {
-    const auto holder = Router::make(config_of(state + queued + away), silent);
+    const auto holder = make(config_of(state + queued + away), silent);
     REQUIRE(holder.ok());
     std::vector<std::string> lines;
-    const auto now =
-        Router::make(config_of(state + other),
-                     [&](mapping::LogLevel, std::string_view line) { lines.emplace_back(line); });
+    const auto now = make(config_of(state + other), [&](mapping::LogLevel, std::string_view line) {
+      lines.emplace_back(line);
+    });
     REQUIRE(now.ok());
     CHECK(now.value()->queue() == nullptr);
     REQUIRE(lines.size() == 1);

@@ -123,7 +123,8 @@ struct Room {
   Metrics metrics;
   std::unique_ptr<MppsQueue> queue;
   std::set<std::string> woken;
-  Routes::Shared shared{metrics};
+  AuditTrail audit{lines.log()};
+  Routes::Shared shared{metrics, audit};
   std::unique_ptr<Routes> made;
 };
 
@@ -275,14 +276,12 @@ TEST_CASE("messages leave the queue for receivers of routes that need it") {
 TEST_CASE("audit, trace and log see what is refused before anybody is asked") {
   Room room("[dimse]\nworklist = a\nmpps = a\nvalidate = reject\n");
   const audit_test::Collector collector;
-  const auto trail = audit_test::open_trail(audit_test::options_for(room.directory, collector.port),
-                                            {room.shared.log});
+  audit_test::change(room.audit, audit_test::options_for(room.directory, collector.port));
   TraceOptions options;
   options.name = "CT1";
   options.duration = std::chrono::hours(1);
   options.leave_free_bytes = 0;
   auto trace = Trace::start(room.directory.path(), options, room.shared.log).value();
-  room.shared.audit = trail.get();
   room.shared.trace = trace.get();
   const auto services = room.of_modality("CT1");
   CHECK(Room::search(services) == Names{"a"});

@@ -148,7 +148,7 @@ TEST_CASE("A request keeps the options and services that it began with, and no l
   CHECK(first.expired());
 }
 
-TEST_CASE("Who may see a page port's pages changes, too") {
+TEST_CASE("Who may see a page port's pages changes, too, and the names it is asked by") {
   const TokenFile file(hash_of_one);
   web::PageServerOptions options;
   options.host_names = {"gateway.example"};
@@ -165,13 +165,20 @@ TEST_CASE("Who may see a page port's pages changes, too") {
   CHECK(client.receive().status == 200);
   web::AuthenticationFiles files;
   files.tokens = file.path;
-  auto prepared = server.prepare(files);
+  auto prepared = server.prepare(files, {"renamed.example"});
   REQUIRE(prepared.ok());
-  client.send(get("/page"));
+  const auto by_name = [](const std::string& name, const std::string& header = {}) {
+    return "GET /page HTTP/1.1\r\nHost: " + name + "\r\n" + header + "\r\n";
+  };
+  client.send(by_name("gateway.example"));
   CHECK(client.receive().status == 200);  // prepared only
+  client.send(by_name("renamed.example"));
+  CHECK(client.receive().status == 421);
   prepared.value()();
-  client.send(get("/page"));
+  client.send(by_name("gateway.example"));
+  CHECK(client.receive().status == 421);
+  client.send(by_name("renamed.example"));
   CHECK(client.receive().status == 401);
-  client.send(get("/page", "Authorization: Bearer one\r\n"));
+  client.send(by_name("renamed.example", "Authorization: Bearer one\r\n"));
   CHECK(client.receive().status == 200);
 }

@@ -1,8 +1,11 @@
 // Collectors of audit messages: syslog over UDP (RFC 5426) and over TLS with octet counting (RFC 5425). Each reads
 // RFC 5424 messages strictly and holds their XML against the schema of PS3.15, A.5, by xmllint.
+import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
+import http from 'node:http';
+import os from 'node:os';
 import tls from 'node:tls';
 import { until } from './house.js';
 
@@ -158,6 +161,12 @@ export class TlsCollector extends Collector {
       }
     });
   }
+  /// From now on it has these certificates; who is connected is sent away.
+  renew(certificates) {
+    this.certificates = certificates;
+    this.server.setSecureContext(certificates.options);
+    for (const socket of this.sockets) socket.destroy();
+  }
   async close() {
     const server = this.server;
     this.server = undefined;
@@ -165,4 +174,35 @@ export class TlsCollector extends Collector {
     for (const socket of this.sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
   }
+}
+
+/// Everything that came is what RFC 5424 and the schema want.
+export function expectValid(collector) {
+  assert.deepEqual(collector.faults, []);
+  assert.ok(collector.received.length > 0);
+  for (const message of collector.received) {
+    assert.equal(schemaFault(message.xml), undefined, message.xml);
+    assert.equal(message.priority, 85);
+    assert.equal(message.messageId, 'DICOM+RFC3881');
+    assert.equal(message.application, 'modgate');
+    assert.equal(message.host, os.hostname());
+    assert.match(message.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  }
+}
+
+/// { sent, waiting, lost, up } of a gateway with an admin port; undefined while its audit trail is off.
+export async function auditNumbers({ admin: { host, port } }) {
+  const body = await new Promise((resolve, reject) => {
+    http.get({ host, port, path: '/metrics', agent: false }, (response) => {
+      let text = '';
+      response.on('data', (part) => (text += part));
+      response.on('end', () => resolve(text));
+    }).on('error', reject);
+  });
+  if (!body.includes('modgate_audit_')) return undefined;
+  const number = (name) => Number(body.match(new RegExp(`^${name} (\\S+)$`, 'm'))[1]);
+  return {
+    sent: number('modgate_audit_sent_total'), waiting: number('modgate_audit_waiting'),
+    lost: number('modgate_audit_lost_total'), up: number('modgate_audit_collector_up'),
+  };
 }
