@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -49,7 +50,8 @@ std::optional<std::chrono::seconds> seconds_member(const rapidjson::Document& ob
   } else {
     const std::string text = text_member(object, name);
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    if (!whole || !std::isfinite(number)) return std::nullopt;  // it reads "nan", too
   }
   return std::chrono::seconds(static_cast<std::int64_t>(std::clamp(number, 0.0, year)));
 }

@@ -10,13 +10,14 @@ namespace {
 
 constexpr std::chrono::seconds longest = std::chrono::hours(24);
 
-std::optional<std::chrono::system_clock::time_point> http_date(const std::string& text) {
+/// In seconds: the year 9999 has too many nanoseconds.
+std::optional<std::chrono::sys_seconds> http_date(const std::string& text) {
   for (const char* form : {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
                            "%a %b %d %H:%M:%S %Y"}) {  // the last two: RFC 850, asctime
     std::tm parts{};
     const char* end = ::strptime(text.c_str(), form, &parts);
     if (end == nullptr || *end != '\0') continue;
-    return std::chrono::system_clock::from_time_t(::timegm(&parts));
+    return std::chrono::sys_seconds(std::chrono::seconds(::timegm(&parts)));
   }
   return std::nullopt;
 }
@@ -36,8 +37,8 @@ std::optional<std::chrono::seconds> retry_after(std::string_view value,
   }
   const auto date = http_date(std::string(value));
   if (!date) return std::nullopt;
-  return std::clamp(std::chrono::ceil<std::chrono::seconds>(*date - now), std::chrono::seconds(0),
-                    longest);
+  return std::clamp<std::chrono::seconds>(*date - std::chrono::floor<std::chrono::seconds>(now),
+                                          std::chrono::seconds(0), longest);
 }
 
 }  // namespace web

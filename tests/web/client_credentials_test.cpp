@@ -74,6 +74,16 @@ TEST_CASE("OAuth 2: the same token again is not tried again") {
   CHECK(stage.endpoint.requests().size() == 2);
 }
 
+TEST_CASE("OAuth 2: a lifetime that is no number is none: the token serves until it is refused") {
+  for (const std::string lifetime : {R"("soon")", R"("nan")", R"("inf")", R"("-nan")", "null"}) {
+    CAPTURE(lifetime);
+    OAuthStage stage({answer(204), answer(204)}, {token("t1", R"(,"expires_in":)" + lifetime)});
+    CHECK(search(*stage.agent).outcome.good());
+    CHECK(search(*stage.agent).outcome.good());
+    CHECK(stage.endpoint.requests().size() == 1);
+  }
+}
+
 TEST_CASE("OAuth 2: a token that has expired is replaced before it is sent") {
   for (const std::string lifetime :
        {R"(,"expires_in":0)", R"(,"expires_in":"0")", R"(,"expires_in":-5)"}) {

@@ -20,6 +20,8 @@ TEST_CASE("Retry-After is a number of seconds or a date in one of the three form
            Row{"Sun Nov  6 08:49:37 1994", 30},
            Row{"Sun, 06 Nov 1994 08:49:00 GMT", 0},
            Row{"Sun, 06 Nov 2094 08:49:37 GMT", 86400},
+           Row{"Fri, 31 Dec 9999 23:59:59 GMT", 86400},
+           Row{"Sun, 06 Nov 0001 08:49:37 GMT", 0},
            Row{"", std::nullopt},
            Row{"-1", std::nullopt},
            Row{"1.5", std::nullopt},
