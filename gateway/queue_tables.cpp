@@ -136,6 +136,9 @@ void QueueTables::take_back() {
                 "ELSE due END WHERE state IN (0, 1) AND state<=5"),
       queue_now())
       .changes();
+  // A message for nobody has no receiver that it could be held for.
+  Use(statement("UPDATE deliveries SET state=6 WHERE state=5 AND state<=5 AND receiver=''"))
+      .changes();
   Use(statement("UPDATE deliveries SET state=2, reason=? WHERE state=5 AND state<=5"),
       std::string("modgate stopped before the first receiver answered: retry if it has the step as "
                   "this message makes it, discard if it has not"))
@@ -164,6 +167,16 @@ bool QueueTables::advance(const std::string& mpps, const std::string& receiver, 
   return true;
 }
 
+// What the next decided one of a chain is, those aside that are to be withheld themselves.
+std::optional<Destination::How> QueueTables::wish_behind(const std::string& mpps, MessageId id,
+                                                         const std::string& receiver) {
+  Use next(statement("SELECT wish FROM deliveries WHERE mpps=? AND receiver=? AND message>? AND "
+                     "+state<>5 AND wish<>1 ORDER BY message LIMIT 1"),
+           mpps, receiver, id);
+  if (!next.step()) return std::nullopt;
+  return static_cast<Destination::How>(next[0].getInt());
+}
+
 // Puts a row that is new, or was undecided, where it belongs in its chain.
 void QueueTables::place(const std::string& mpps, MessageId id, const std::string& receiver,
                         Destination::How how, QueueTime now) {
@@ -186,11 +199,16 @@ void QueueTables::place(const std::string& mpps, MessageId id, const std::string
       advance(mpps, receiver, now);
       return;
     case Destination::How::withhold:
+      // What came after it may have been decided before it, and has said what becomes of both.
+      if (const auto later = wish_behind(mpps, id, receiver)) {
+        return place(mpps, id, receiver, *later, now);
+      }
       set_state(state::withheld);
       return;
     case Destination::How::drop_withheld:
       set_state(state::discarded);
       set_withheld(state::discarded);
+      advance(mpps, receiver, now);
       return;
   }
 }

@@ -52,6 +52,8 @@ class QueueTables {
   SQLite::Statement& statement(const char* sql);
   void place(const std::string& mpps, MessageId id, const std::string& receiver,
              Destination::How how, QueueTime now);
+  std::optional<Destination::How> wish_behind(const std::string& mpps, MessageId id,
+                                              const std::string& receiver);
   bool advance(const std::string& mpps, const std::string& receiver, QueueTime now);
   std::optional<QueueTime> next_due(const std::string& receiver);
   bool was_created(const std::string& mpps, const std::string& receiver);

@@ -56,9 +56,9 @@ struct Tables : Memory, QueueTables {
 };
 
 /// For these, when it is decided.
-Judge undecided_for(std::vector<std::string> receivers) {
+Judge undecided_for(std::vector<std::string> receivers, How how = How::deliver) {
   return [=](const RecordedStep* recorded) {
-    Acceptance acceptance = to(receivers)(recorded);
+    Acceptance acceptance = to(receivers, how)(recorded);
     acceptance.undecided = true;
     return acceptance;
   };
@@ -295,6 +295,75 @@ TEST_CASE("undecided: goes when the first receiver has it, and never was when it
     CHECK(tables.retry(first, "pacs"));
     CHECK(tables.deliver("pacs") == Ids{first, second});
   }
+}
+
+TEST_CASE("withheld and decided late: it goes with the later one that is wanted, or is dropped") {
+  Tables tables;
+  const MessageId created = tables.keep(create_message(1), to({"pacs"}, How::withhold));
+  const MessageId late =
+      tables.keep(update_message(1, described("a")), undecided_for({"pacs"}, How::withhold));
+  SECTION("wanted") {
+    const MessageId last = tables.keep(update_message(1, in_state("COMPLETED")), undecided);
+    tables.decide(last, true);
+    CHECK(tables.deliver("pacs") == Ids{created});  // the next is undecided yet
+    SECTION("the next is decided while nothing is on its way") {
+      tables.decide(late, true);
+      CHECK(tables.deliver("pacs") == Ids{late, last});
+    }
+    SECTION("the next never happened") {
+      tables.decide(late, false);
+      CHECK(tables.deliver("pacs") == Ids{last});
+    }
+  }
+  SECTION("wanted, the first of them still on its way") {
+    const MessageId last = tables.keep(update_message(1, in_state("COMPLETED")), undecided);
+    tables.decide(last, true);
+    const auto on_its_way = tables.next("pacs");
+    tables.decide(late, true);
+    CHECK_FALSE(tables.next("pacs"));
+    tables.finish(*on_its_way, delivered, queue_now());
+    CHECK(tables.deliver("pacs") == Ids{late, last});
+  }
+  SECTION("the later one is withheld, too, or never happened") {
+    const MessageId other =
+        tables.keep(update_message(1, described("b")), undecided_for({"pacs"}, How::withhold));
+    const MessageId last = tables.keep(update_message(1, in_state("COMPLETED")), undecided);
+    tables.decide(other, true);
+    tables.decide(late, true);
+    CHECK(tables.in_state(DeliveryState::withheld) == Ids{created, late, other});
+    tables.decide(last, false);
+    CHECK_FALSE(tables.next("pacs"));
+  }
+  SECTION("not wanted") {
+    const MessageId last = tables.keep(update_message(1, in_state("DISCONTINUED")),
+                                       undecided_for({"pacs"}, How::drop_withheld));
+    tables.decide(last, true);
+    tables.decide(late, true);
+    CHECK_FALSE(tables.next("pacs"));
+    CHECK(tables.list({}).empty());
+  }
+}
+
+TEST_CASE("dropped and decided late: what is behind it goes on") {
+  Tables tables;
+  const MessageId dropped = tables.keep(update_message(1, in_state("COMPLETED")),
+                                        undecided_for({"pacs"}, How::drop_withheld));
+  const MessageId behind = tables.keep(update_message(1, described("a")), undecided);
+  tables.decide(behind, true);
+  CHECK_FALSE(tables.next("pacs"));
+  tables.decide(dropped, true);
+  CHECK(tables.deliver("pacs") == Ids{behind});
+}
+
+TEST_CASE(
+    "a message for nobody that was undecided at a stop is remembered, and forgotten in time") {
+  Tables tables;
+  const MessageId id = tables.keep(create_message(1), undecided_for({}));
+  tables.take_back();
+  CHECK(tables.message(id));
+  CHECK(tables.step(uid(1).text())->created);
+  CHECK(tables.forget(later()) == 1);
+  CHECK_FALSE(tables.message(id));
 }
 
 TEST_CASE("a second N-CREATE of a step for one receiver: an earlier one may have reached it") {
