@@ -53,9 +53,19 @@ Descriptor connect_to(const std::string& host, std::uint16_t port,
     return {};
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, ::freeaddrinfo);
+  return connect_to(addresses.get(), deadline, why);
+}
+
+Descriptor connect_to(const addrinfo* addresses, std::chrono::steady_clock::time_point deadline,
+                      std::string& why) {
+  int left = 0;
+  for (const auto* address = addresses; address != nullptr; address = address->ai_next) ++left;
   int error = EADDRNOTAVAIL;
-  for (const auto* address = found; address != nullptr; address = address->ai_next) {
-    if (auto peer = connect_to(*address, deadline, error)) return peer;
+  for (const auto* address = addresses; address != nullptr; address = address->ai_next) {
+    const auto now = std::chrono::steady_clock::now();
+    error = ETIMEDOUT;
+    if (now >= deadline) break;
+    if (auto peer = connect_to(*address, now + (deadline - now) / left--, error)) return peer;
   }
   why = "cannot connect: " + std::generic_category().message(error);
   return {};

@@ -7,6 +7,8 @@
 
 #include "dimse/descriptor.h"
 
+struct addrinfo;
+
 namespace dimse {
 
 /// No descriptor on failure; why then says what went wrong, for logs. Blocks the calling thread
@@ -14,5 +16,10 @@ namespace dimse {
 /// deadline, that is the resolver's).
 Descriptor connect_to(const std::string& host, std::uint16_t port,
                       std::chrono::steady_clock::time_point deadline, std::string& why);
+
+/// The same for the addresses that a resolver found. Each has its share of the time, so that one
+/// which answers nothing does not take that of the others.
+Descriptor connect_to(const addrinfo* addresses, std::chrono::steady_clock::time_point deadline,
+                      std::string& why);
 
 }  // namespace dimse

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <system_error>
 
 namespace web {
@@ -181,31 +182,50 @@ int connect_to(const BaseUri& base, Clock::time_point deadline, std::string& fau
     fault = std::string("unknown host: ") + ::gai_strerror(unknown);
     return -1;
   }
-  int connected = -1;
-  for (const addrinfo* each = found; each != nullptr && connected < 0; each = each->ai_next) {
-    const int socket = ::socket(each->ai_family, each->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                                each->ai_protocol);
-    if (socket < 0) continue;
-    int error = ::connect(socket, each->ai_addr, each->ai_addrlen) == 0 ? 0 : errno;
-    if (error == EINPROGRESS) {
-      pollfd look{socket, POLLOUT, 0};
-      socklen_t length = sizeof error;
-      error = ETIMEDOUT;
-      if (::poll(&look, 1, milliseconds_until(deadline)) > 0) {
-        ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length);
-      }
-    }
-    if (error == 0) {
-      connected = socket;
-    } else {
-      fault = "cannot connect: " + std::generic_category().message(error);
-      ::close(socket);
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, ::freeaddrinfo);
+  return connect_to(found, deadline, fault);
+}
+
+namespace {
+
+/// A connected socket, or -1 and error.
+int connect_to_one(const addrinfo& address, Clock::time_point deadline, int& error) {
+  const int socket = ::socket(address.ai_family, address.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                              address.ai_protocol);
+  error = errno;
+  if (socket < 0) return -1;
+  error = ::connect(socket, address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
+  if (error == EINPROGRESS) {
+    pollfd look{socket, POLLOUT, 0};
+    socklen_t length = sizeof error;
+    error = ETIMEDOUT;
+    if (::poll(&look, 1, milliseconds_until(deadline)) > 0) {
+      ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length);
     }
   }
-  ::freeaddrinfo(found);
-  const int one = 1;
-  if (connected >= 0) ::setsockopt(connected, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  return connected;
+  if (error == 0) return socket;
+  ::close(socket);
+  return -1;
+}
+
+}  // namespace
+
+int connect_to(const addrinfo* addresses, Clock::time_point deadline, std::string& fault) {
+  int left = 0;
+  for (const addrinfo* each = addresses; each != nullptr; each = each->ai_next) ++left;
+  int error = EADDRNOTAVAIL;
+  for (const addrinfo* each = addresses; each != nullptr; each = each->ai_next) {
+    const auto now = Clock::now();
+    error = ETIMEDOUT;
+    if (now >= deadline) break;
+    const int connected = connect_to_one(*each, now + (deadline - now) / left--, error);
+    if (connected < 0) continue;
+    const int one = 1;
+    ::setsockopt(connected, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return connected;
+  }
+  fault = "cannot connect: " + std::generic_category().message(error);
+  return -1;
 }
 
 }  // namespace web

@@ -17,6 +17,8 @@
 #include "web/base_uri.h"
 #include "web/tls.h"
 
+struct addrinfo;
+
 namespace web {
 
 /// What one exchange may take and what became of it. One thread.
@@ -55,6 +57,10 @@ struct ExchangeWatch {
 /// Tries the addresses of the host one after the other. A connected socket, the caller's to close,
 /// or -1 if none answers in time; fault says what the last one came to.
 int connect_to(const BaseUri& base, ExchangeWatch::Clock::time_point deadline, std::string& fault);
+/// The same for the addresses that a resolver found. Each has its share of the time, so that one
+/// which answers nothing does not take that of the others.
+int connect_to(const addrinfo* addresses, ExchangeWatch::Clock::time_point deadline,
+               std::string& fault);
 
 /// The handshake. False if it failed; tls, and watch, say why.
 bool shake_hands(int socket, TlsSession& tls, ExchangeWatch::Clock::time_point deadline,

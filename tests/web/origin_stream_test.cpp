@@ -1,6 +1,7 @@
-// A server that never comes to the end of what stands around a body.
+// Servers that answer nothing, or never come to the end of what stands around a body.
 #include "web/origin_stream.h"
 
+#include "tests/support/listening_address.h"
 #include "tests/web/user_agent_support.h"
 
 using namespace user_agent_test;
@@ -19,6 +20,20 @@ ScriptedServer::Step endless(std::string begin, std::string piece) {
 }
 
 }  // namespace
+
+TEST_CASE("An address of a server that answers nothing leaves time for the next") {
+  ListeningAddress silent("127.0.0.2"), good("127.0.0.1");
+  silent.fall_silent();
+  std::string fault;
+  const auto connect = [&](const addrinfo* addresses) {
+    return web::connect_to(addresses, std::chrono::steady_clock::now() + 400ms, fault);
+  };
+  const int connected = connect(silent.then(good.then(nullptr)));
+  CHECK(connected >= 0);
+  ::close(connected);
+  CHECK(connect(silent.then(nullptr)) == -1);
+  CHECK(fault == "cannot connect: Connection timed out");
+}
 
 TEST_CASE(
     "An answer whose head or chunk never ends is given up as unreadable, with few bytes read") {
