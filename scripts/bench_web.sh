@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Measures the web front over services in memory beside a bare cpp-httplib handler that answers the
 # same bytes (tests/bench/web_bench.cpp), with wrk, in one run, and prints the ratios with what is
-# wanted of them; fails where one is missed. Needs a quiet machine. SECONDS_EACH: how long each figure
-# is measured, 3 by default.
+# wanted of them; fails where one is missed. Arguments: search, create, long, idle; all of them without
+# one. Needs a quiet machine. SECONDS_EACH: how long each figure is measured, 3 by default.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-command -v wrk >/dev/null || { echo "bench_web.sh needs wrk (apt-get install wrk)" >&2; exit 2; }
+packages_of_peers+=(wrk)
 setup
 build_target web_bench
 bench=$build/tests/bench/web_bench
 each=${SECONDS_EACH:-3}
+sections=" ${*:-search create long idle} "
 scratch=$(mktemp -d)
 children=()
 stop() {
@@ -85,52 +86,62 @@ wrk.body = '{"00400252":{"vr":"CS","Value":["IN PROGRESS"]},"00400253":{"vr":"SH
   .. '"00400244":{"vr":"DA","Value":["20261120"]},"00400245":{"vr":"TM","Value":["101500"]}}'
 LUA
 
+asked_for() { [[ $sections == *" $1 "* ]]; }
+
 verdicts=() missed=0
 printf '| %-13s | %11s | %8s | %8s | %5s | %11s | %11s | %5s |\n' what connections ours/s bare/s ratio \
   'ours p50 ms' 'bare p50 ms' ratio
 echo '|---------------|------------:|---------:|---------:|------:|------------:|------------:|------:|'
-for matches in 1 100 10000; do
-  for connections in 1 16 64; do
-    row "Search, $matches" $connections "$our?PatientID=$matches" "$bare?PatientID=$matches"
-    case $matches:$connections in
-      1:1) wanted "Search of one match, p50 at 1 connection, of bare" "$times" '<=' 1.5 ;;
-      1:*) wanted "Search of one match, requests/s at $connections, of bare" "$rates" '>=' 0.6 ;;
-      10000:1) wanted "Search of 10000, p50 at 1 connection, of bare" "$times" '<=' 2 ;;
-      10000:*) # as long as so many connections share the processors: the time is the rate's inverse
-        wanted "Search of 10000, time at $connections connections, of bare" "$(quotient 1 "$rates")" '<=' 2 ;;
-    esac
+if asked_for search; then
+  for matches in 1 100 10000; do
+    for connections in 1 16 64; do
+      row "Search, $matches" $connections "$our?PatientID=$matches" "$bare?PatientID=$matches"
+      case $matches:$connections in
+        1:1) wanted "Search of one match, p50 at 1 connection, of bare" "$times" '<=' 1.5 ;;
+        1:*) wanted "Search of one match, requests/s at $connections, of bare" "$rates" '>=' 0.6 ;;
+        10000:1) wanted "Search of 10000, p50 at 1 connection, of bare" "$times" '<=' 2 ;;
+        10000:*) # as long as so many connections share the processors: the time is the rate's inverse
+          wanted "Search of 10000, time at $connections connections, of bare" "$(quotient 1 "$rates")" '<=' 2 ;;
+      esac
+    done
   done
-done
-for connections in 1 16 64; do
-  row Create $connections "$performed" "$bare" "$scratch/post.lua" "$scratch/post.lua"
-  row Update $connections "$performed?update" "$bare" "$scratch/post.lua" "$scratch/post.lua"
-done
+fi
+if asked_for create; then
+  for connections in 1 16 64; do
+    row Create $connections "$performed" "$bare" "$scratch/post.lua" "$scratch/post.lua"
+    row Update $connections "$performed?update" "$bare" "$scratch/post.lua" "$scratch/post.lua"
+  done
+fi
 
-read -r _ short < <(measure "$our?PatientID=1000" 1)
-read -r _ long < <(measure "$our?PatientID=50000" 1)
-say "a match costs $(quotient "$short" 1) µs of 1000, $(quotient "$long" 50) µs of 50000"
-wanted "cost of a match of 50000, of one of 1000" "$(quotient "$long" "$(quotient "$short" 0.02)")" '<=' 1.3
+if asked_for long; then
+  read -r _ short < <(measure "$our?PatientID=1000" 1)
+  read -r _ long < <(measure "$our?PatientID=50000" 1)
+  say "a match costs $(quotient "$short" 1) µs of 1000, $(quotient "$long" 50) µs of 50000"
+  wanted "cost of a match of 50000, of one of 1000" "$(quotient "$long" "$(quotient "$short" 0.02)")" '<=' 1.3
 
-size=$(curl -sS -o /dev/null -w '%{size_download}' "$our?PatientID=50000")
-sleep 3 # until the slabs of earlier answers have gone back (web/body.h): they would count as before
-before=$(memory "$ours" VmRSS)
-echo 5 >"/proc/$ours/clear_refs" # resets the peak
-curl -sS -o /dev/null "$our?PatientID=50000"
-peak=$(memory "$ours" VmHWM)
-say "answer of 50000: $((size / 1048576)) MiB; resident before $((before / 1024)) MiB, peak $((peak / 1024)) MiB"
-wanted "growth of memory by that answer, of its size" "$(quotient $(((peak - before) * 1024)) "$size")" '<=' 1.5
+  size=$(curl -sS -o /dev/null -w '%{size_download}' "$our?PatientID=50000")
+  sleep 3 # until the slabs of earlier answers have gone back (web/body.h): they would count as before
+  before=$(memory "$ours" VmRSS)
+  echo 5 >"/proc/$ours/clear_refs" # resets the peak
+  curl -sS -o /dev/null "$our?PatientID=50000"
+  peak=$(memory "$ours" VmHWM)
+  say "answer of 50000: $((size / 1048576)) MiB; resident before $((before / 1024)) MiB, peak $((peak / 1024)) MiB"
+  wanted "growth of memory by that answer, of its size" "$(quotient $(((peak - before) * 1024)) "$size")" '<=' 1.5
+fi
 
-start fresh ours # idle connections, on a server of their own
-fresh=$started fresh_port=$said
-fresh_url="http://127.0.0.1:$fresh_port/modality-scheduled-procedure-steps?PatientID=1"
-read -r rate_before _ < <(measure "$fresh_url" 16)
-read -r _ p50_before < <(measure "$fresh_url" 1)
-start hold hold "$fresh_port" 1000
-read -r rate _ < <(measure "$fresh_url" 16)
-read -r _ p50 < <(measure "$fresh_url" 1)
-wanted "1000 idle connections: requests/s at 16, of without" "$(quotient "$rate" "$rate_before")" '>=' 0.9
-wanted "1000 idle connections: p50 at 1, of without" "$(quotient "$p50" "$p50_before")" '<=' 1.1
-wanted "1000 idle connections: resident memory, MiB" "$(quotient "$(memory "$fresh" VmRSS)" 1024)" '<=' 32
+if asked_for idle; then
+  start fresh ours # idle connections, on a server of their own
+  fresh=$started fresh_port=$said
+  fresh_url="http://127.0.0.1:$fresh_port/modality-scheduled-procedure-steps?PatientID=1"
+  read -r rate_before _ < <(measure "$fresh_url" 16)
+  read -r _ p50_before < <(measure "$fresh_url" 1)
+  start hold hold "$fresh_port" 1000
+  read -r rate _ < <(measure "$fresh_url" 16)
+  read -r _ p50 < <(measure "$fresh_url" 1)
+  wanted "1000 idle connections: requests/s at 16, of without" "$(quotient "$rate" "$rate_before")" '>=' 0.9
+  wanted "1000 idle connections: p50 at 1, of without" "$(quotient "$p50" "$p50_before")" '<=' 1.1
+  wanted "1000 idle connections: resident memory, MiB" "$(quotient "$(memory "$fresh" VmRSS)" 1024)" '<=' 32
+fi
 
 echo
 printf '| %-52s | %8s | %9s | %-6s |\n' 'what' measured wanted ''

@@ -28,7 +28,7 @@ say "installing it into a scratch root"
 target=$scratch/target
 mkdir -p "$target/var/lib/dpkg/info" "$target/var/lib/dpkg/updates"
 touch "$target/var/lib/dpkg/status" "$target/var/lib/dpkg/available"
-# Its maintainer scripts concern users and services of a whole system, and are tried apart.
+# Its maintainer scripts concern users and services of a whole system: fresh_machine_test.sh tries them.
 dpkg-deb -e "$package" "$scratch/control"
 for name in postinst prerm postrm; do sh -n "$scratch/control/$name" || fail "$name is no shell script"; done
 [ "$(cat "$scratch/control/conffiles")" = /etc/modgate/modgate.ini ] || fail "the configuration is no conffile"

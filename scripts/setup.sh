@@ -12,7 +12,7 @@ packages_to_build=(
   libtinyxml2-dev libfmt-dev catch2 libssl-dev libsqlite3-dev libsqlitecpp-dev libinih-dev libcli11-dev libspdlog-dev
   zlib1g-dev
 )
-packages_of_checks=(clang-format dpkg-dev file libxml2-utils man-db prometheus)
+packages_of_checks=(clang-format debootstrap dpkg-dev file libxml2-utils man-db prometheus)
 packages_of_peers=(dcmtk orthanc haproxy curl chromium ca-certificates openssl python3 python3-pydicom sqlite3)
 
 say() { echo "== $*"; }

@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { dump2dcm, exampleDumps, findscu, startWlmscpfs } from './support/dcmtk.js';
+import { blocksOf, commandsFor } from './support/documents.js';
 import { accepts, freePort, House, until } from './support/house.js';
 import { startModgate } from './support/modgate.js';
 
@@ -14,6 +15,8 @@ after(() => house.close());
 const root = new URL('../../', import.meta.url).pathname;
 const read = (name) => fs.readFileSync(path.join(root, name), 'utf8');
 const operations = read('docs/operations.md');
+const documented = commandsFor('end_to_end: operations');
+const blockOf = (wanted) => blocksOf(operations).find(({ language }) => language === wanted).text;
 
 test('its keys are keys of the configuration', () => {
   const known = new Set([...read('docs/configuration.md').matchAll(/^\| `(\w+)`/gm)].map(([, key]) => key));
@@ -40,7 +43,7 @@ test('its log lines are written by the program', () => {
 });
 
 test('its alerts are good ones, and of metrics that there are', async () => {
-  const [, rules] = operations.match(/^```yaml\n(.*?)^```/ms);
+  const rules = blockOf('yaml');
   const file = house.newPath('.yaml');
   fs.writeFileSync(file, rules);
   const { code, stdout, stderr } = await house.run('promtool', ['check', 'rules', file]);
@@ -62,7 +65,7 @@ test('its alerts are good ones, and of metrics that there are', async () => {
 });
 
 test('its questions to the admin port are answered', async () => {
-  const [, commands] = operations.match(/^```\n(curl [^`]*)^```/m);
+  const commands = documented.take('docs/operations.md', /^curl /).join('\n');
   const gateway = await startModgate(house, 'asked', {
     web: { mpps: 'local' }, admin: { bind: '127.0.0.1', port: 0 }, 'backend local': { kind: 'store' },
   });
@@ -80,7 +83,7 @@ test('its questions to the admin port are answered', async () => {
 });
 
 test('its load balancer: two nodes are asked through it, and one alone when the other stops', async () => {
-  const [, written] = operations.match(/^```\n(defaults\n[^`]*)^```/m);
+  const written = blockOf('haproxy');
   const scp = await startWlmscpfs(house, { RIS: exampleDumps('wlistdb/OFFIS').map(({ text }) => text) });
   const node = (name) => startModgate(house, name, {
     dimse: { worklist: 'ris' }, web: { worklist: 'ris', max_connections_per_address: 0 },
@@ -116,7 +119,7 @@ test('its load balancer: two nodes are asked through it, and one alone when the 
 });
 
 test('its certificate serves TLS', async () => {
-  const [, command] = operations.match(/^```\n(openssl req[^`]*)^```/m);
+  const [command] = documented.take('docs/operations.md', /^openssl req/);
   const directory = house.newPath();
   fs.mkdirSync(directory);
   const made = await house.run('bash', ['-euc', command], { cwd: directory });

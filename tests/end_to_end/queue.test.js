@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
+import { commandsFor } from './support/documents.js';
 import { freePort, House, until } from './support/house.js';
 import { get, post } from './support/http.js';
 import { expectNoPatientData, ini, modgateBinary, startModgate } from './support/modgate.js';
@@ -17,6 +18,7 @@ import { startStepOriginServer } from './support/step_origin_server.js';
 const house = new House();
 after(() => house.close());
 
+const documented = commandsFor('end_to_end: queue');
 const patientData = ['Schröder', 'PID-4711', '19700102', 'ACC1'];
 const target = (uid, rest = '') => `/modality-performed-procedure-steps/${uid}${rest}`;
 let uids = 0;
@@ -564,8 +566,7 @@ describe('the disk', () => {
   }
 
   test('what docs/mpps-queue.md says saves what can be read, and it is delivered', async () => {
-    const document = fs.readFileSync(new URL('../../docs/mpps-queue.md', import.meta.url), 'utf8');
-    const [, commands] = document.match(/```sh\n(.*?)```/s);
+    const commands = documented.take('docs/mpps-queue.md', /damaged|SELECT/).join('\n');
     const file = await leftBehind('to be saved', 100);
     const bytes = fs.readFileSync(file);
     bytes.fill(0xa5, Math.floor(bytes.length / 8192) * 4096, Math.floor(bytes.length / 8192) * 4096 + 4096);
@@ -581,8 +582,7 @@ describe('the disk', () => {
   });
 
   test('the backup that docs/mpps-queue.md tells of is made beside the running gateway, and holds what waits', async () => {
-    const document = fs.readFileSync(new URL('../../docs/mpps-queue.md', import.meta.url), 'utf8');
-    const [, command] = document.match(/`(sqlite3 mpps-queue\.sqlite "\.backup FILE")`/);
+    const [command] = documented.take('docs/mpps-queue.md', /\.backup/);
     const port = await freePort();
     const running = await startQueue('backed up', { pacs: scp({ port }) });
     const created = Array.from({ length: 5 }, newUid);

@@ -2,13 +2,18 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, test } from 'node:test';
+import { commandsFor } from './support/documents.js';
 import { House, until } from './support/house.js';
 import { modgateBinary } from './support/modgate.js';
 
 const house = new House();
 after(() => house.close());
 
-const script = new URL('../../scripts/run.sh', import.meta.url).pathname;
+const root = new URL('../../', import.meta.url).pathname;
+const documented = commandsFor('end_to_end: run_script');
+const [script] = documented.take('README.md', /^scripts\/run\.sh$/);
+/// What README.md shows of its output, up to where it is cut.
+const shown = documented.take('README.md', /^(curl|findscu) /).map((command) => `$ ${command.split('…')[0].trim()}`);
 const env = { MODGATE_BINARY: modgateBinary, TMPDIR: house.directory };
 const leftovers = () => fs.readdirSync(house.directory);
 
@@ -26,7 +31,7 @@ function childrenOf(parent) {
 }
 
 test('run.sh --once prints a Search, a C-FIND and a step with their real answers, and cleans up', async () => {
-  const { code, stdout, stderr } = await house.run('bash', [script, '--once'], { env, limit: 60000 });
+  const { code, stdout, stderr } = await house.run('bash', ['-c', `${script} --once`], { cwd: root, env, limit: 60000 });
   assert.equal(code, 0, stdout + stderr);
 
   assert.match(stdout, /^ready dimse=127\.0\.0\.1:\d+ web=127\.0\.0\.1:\d+$/m);
@@ -44,6 +49,9 @@ test('run.sh --once prints a Search, a C-FIND and a step with their real answers
   assert.equal([...find.matchAll(/\(0010,0010\) PN \[VIVALDI\^ANTONIO *\]/g)].length, 3, find);
   assert.deepEqual([...find.matchAll(/\(0008,0060\) CS \[(\w\w) *\]/g)].map((match) => match[1]).sort(), ['CR', 'CT', 'MR']);
 
+  const anyPort = (text) => text.replaceAll(/(127\.0\.0\.1[: ])\d+/g, '$1PORT');
+  for (const line of shown) assert.ok(anyPort(stdout).includes(anyPort(line)), `README.md shows ${line}`);
+
   // the performed step: created, updated, retrieved
   assert.match(stdout, /^201 \S*\/modality-performed-procedure-steps\/2\.25\.\d+$/m);
   assert.match(stdout, /^200 *$/m);
@@ -56,7 +64,7 @@ test('run.sh --once prints a Search, a C-FIND and a step with their real answers
 });
 
 test('run.sh stays up until Ctrl-C, and takes its programs with it', async () => {
-  const child = house.spawn('run.sh', 'bash', [script], { env });
+  const child = house.spawn('run.sh', 'bash', ['-c', `exec ${script}`], { cwd: root, env });
   await child.waitFor(/To try:/, { stream: 'stdout', limit: 60000 });
   const programs = await until(5000, 'its three programs', () => {
     const found = childrenOf(child.pid);
@@ -78,8 +86,8 @@ test('run.sh stays up until Ctrl-C, and takes its programs with it', async () =>
 });
 
 test('run.sh with a modgate that does not start says why, and leaves nothing behind', async () => {
-  const { code, stderr } = await house.run('bash', [script, '--once'], {
-    env: { ...env, MODGATE_BINARY: 'false' }, limit: 60000,
+  const { code, stderr } = await house.run('bash', ['-c', `${script} --once`], {
+    cwd: root, env: { ...env, MODGATE_BINARY: 'false' }, limit: 60000,
   });
   assert.equal(code, 1);
   assert.match(stderr, /modgate did not start/);

@@ -7,11 +7,13 @@ does, it has to read ours to the same.
 
 import base64
 import math
+import re
 import struct
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as xml
+from pathlib import Path
 
 sys.dont_write_bytecode = True
 from agreement import DataSets, Ledger  # noqa: E402
@@ -129,6 +131,12 @@ def run(*command):
     return subprocess.run([str(part) for part in command], capture_output=True, timeout=60)
 
 
+def dcm2xml():
+    """The command that docs/agreement.md names."""
+    document = Path(__file__).resolve().parents[2] / 'docs' / 'agreement.md'
+    return re.search('`(dcm2xml [^`]*)`', document.read_text(encoding='utf-8'))[1].split()
+
+
 def main(converter, count):
     with tempfile.TemporaryDirectory() as folder:
         data_sets = DataSets(converter, folder, count)
@@ -139,7 +147,7 @@ def main(converter, count):
             name = wire.stem
             ours = read_document(wire.with_suffix('.xml').read_text(encoding='utf-8'))
             check_xml2dcm(name, wire, back / 'xml2dcm.wire')
-            done = run('dcm2xml', '-q', '-f', '-te', '-nat', '+Xn', '+Eb', '+M', '+U8', wire)
+            done = run(*dcm2xml(), '-q', '-f', '-te', '+M', wire)
             if done.returncode != 0:
                 fail_to_convert(name, wire)
                 continue
