@@ -71,6 +71,8 @@ std::string to_json(const Problem& problem) {
 
 Problem read_problem(std::string_view json) {
   Problem problem;
+  constexpr std::size_t longest = 64u << 10;  // of a document sixteen times its size in memory
+  if (json.size() > longest) return problem;
   rapidjson::Document document;
   document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag>(
       json.data(), json.size());

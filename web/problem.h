@@ -32,7 +32,8 @@ Problem to_problem(int status, const mapping::Outcome& outcome, std::string_view
 std::string to_json(const Problem& problem);
 
 /// What a problem report of another server says of a failed transaction, where it is one of ours:
-/// dimseStatus, errorComment, errorId, attributes. Unreadable text gives an empty Problem.
+/// dimseStatus, errorComment, errorId, attributes. Text that is unreadable, or longer than 64 KiB,
+/// gives an empty Problem.
 Problem read_problem(std::string_view json);
 
 }  // namespace web

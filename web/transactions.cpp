@@ -51,9 +51,13 @@ mapping::AttributeList top_level(const std::vector<mapping::AttributePath>& path
   return tags;
 }
 
+/// For a header: the first hundred, since clients refuse a header of some kilobytes.
 std::string tag_list(const std::vector<Tag>& tags) {
+  constexpr std::size_t most = 100;
   std::string text;
-  for (const Tag tag : tags) text += (text.empty() ? "" : ", ") + to_string(tag);
+  for (std::size_t i = 0; i < std::min(tags.size(), most); ++i) {
+    text += (text.empty() ? "" : ", ") + to_string(tags[i]);
+  }
   return text;
 }
 

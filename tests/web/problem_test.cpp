@@ -29,6 +29,9 @@ TEST_CASE("What one gateway reports another one reads; anything else is no repor
   CHECK(read.error_comment == "comment");
   CHECK(read.attributes == outcome.attributes);
 
+  const std::string endless =
+      R"({"dimseStatus":"0120","more":")" + std::string(1u << 20, 'a') + "\"}";
+  CHECK(read_problem(endless).dimse_status.empty());
   for (const char* text :
        {"", "[", "[]", "17", "<html>", R"({"dimseStatus":272})", R"({"attributes":"00400252"})",
         R"({"attributes":[7,null,"x","0040025"]})", "{\"dimseStatus\":\"\xFF\"}"}) {

@@ -427,6 +427,16 @@ TEST_CASE("Warnings of the services become 2xx with a Warning header (rule J19)"
   }
 }
 
+TEST_CASE("A service that names thousands of attributes makes no header that clients refuse") {
+  Site site;
+  site.steps.good = Outcome::answered(0x0107);
+  for (std::uint16_t i = 0; i < 4000; ++i) site.steps.good.attributes.emplace_back(0x0040, i);
+  const auto response = ask(site.port, post(mpps + "/" + uid, step));
+  CHECK(response.status == 201);
+  CHECK(response.header("warning").find("00400001") != std::string::npos);
+  CHECK(response.header("warning").size() < 4096);
+}
+
 TEST_CASE("Failures of the MPPS service become what mapping.md 2a, 3a and 4a say") {
   const std::string target = mpps + "/" + uid;
   const std::string create = post(target, step);
