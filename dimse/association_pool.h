@@ -105,6 +105,8 @@ class AssociationPool {
                                Wish wish, Failure& failure);
 
   mapping::PoolState state() const;
+  /// Why the files of TLS cannot be used; empty: they can, or there are none. Constant.
+  const std::string& tls_fault() const { return tls_fault_; }
 
  private:
   /// A caller whose turn has not come. Lives on its stack.

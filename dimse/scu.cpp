@@ -71,6 +71,7 @@ class Scu::Impl {
   LostRequest lost(Scu& scu, Outcome outcome, std::function<Outcome()> repeat,
                    const mapping::Uid& mpps, const Context& context) const;
   Presence probe(const Command& request, const Context& context);
+  const std::string& fault() const { return pool_.tls_fault(); }
   mapping::PoolState pool() const { return pool_.state(); }
   std::uint64_t replaced_characters() const { return replaced_characters_; }
   bool offers_retrieve() const { return offers_retrieve_; }
@@ -274,6 +275,8 @@ Outcome Scu::echo(const Context& context) {
 Scu::Presence Scu::probe(const Context& context) { return impl_->probe(c_echo(), context); }
 
 bool Scu::offers_retrieve() const { return impl_->offers_retrieve(); }
+
+const std::string& Scu::fault() const { return impl_->fault(); }
 
 mapping::PoolState Scu::pool() const { return impl_->pool(); }
 

@@ -69,6 +69,10 @@ class Scu : public mapping::WorklistService, public mapping::MppsService {
   /// As the last association had it; true before the first.
   bool offers_retrieve() const override;
 
+  /// Why none of this can be done at all: a TLS file that could not be used when this was made.
+  /// Empty: it can.
+  const std::string& fault() const;
+
   /// C-ECHO. PS3.7, 9.1.5.
   mapping::Outcome echo(const mapping::Context& context);
   /// What an SCP has said to an association request and a C-ECHO.

@@ -82,12 +82,13 @@ AuditPlace audit_place(const Config& config) {
 
 Outcome AuditedWorklist::search(const mapping::Search& search, const mapping::OnMatch& on_match,
                                 const mapping::Context& context) {
-  AuditedQuery query;
-  query.time = Clock::now();
+  const AuditTime begun = Clock::now();
   Outcome outcome = inner_.search(search, on_match, context);
   if (!trail_.on()) return outcome;
   alert_of(outcome, place_, trail_);
   if (place_.backend && !was_issued(outcome)) return outcome;
+  AuditedQuery query;
+  query.time = begun;
   if (place_.backend) {
     query.source = trail_.self(place_.ae_title);
     query.destination = *place_.backend;

@@ -19,6 +19,9 @@ mapping::Result<std::unique_ptr<Backend>> Backend::make(const std::string& name,
   };
   if (const auto* scu = std::get_if<dimse::ScuOptions>(&config.options)) {
     auto made = std::make_shared<dimse::Scu>(*scu, log);
+    if (!made->fault().empty()) {
+      return mapping::Fault{.what = "[backend " + name + "] " + made->fault()};
+    }
     backend->probe = [&scu = *made](const auto& context) { return scu.probe(context).outcome; };
     backend->count = [&scu = *made](BackendNumbers& numbers) {
       numbers.associations = scu.pool();

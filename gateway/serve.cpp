@@ -188,7 +188,7 @@ mapping::Result<std::vector<mapping::Change>> prepare(const Config& config,
 
 // Changes everything to what the file says now, or nothing.
 void reload(const std::string& path, ConfigReading& reading, const Running& running,
-            const mapping::Log& log) {
+            const mapping::Log& log) try {
   ConfigReading next = read_config_file(path, process_environment, &reading);
   if (!next.faults.empty()) {
     for (const ConfigFault& fault : next.faults) log(LogLevel::error, to_string(fault, path));
@@ -214,6 +214,8 @@ void reload(const std::string& path, ConfigReading& reading, const Running& runn
   reading = std::move(next);
   log_warnings(reading, path, log);
   log(LogLevel::info, fmt::format("reloaded {}{}", path, restart_needed(reading)));
+} catch (const std::exception& error) {  // no memory for what it names: the gateway goes on
+  log(LogLevel::error, fmt::format("not reloaded: {}", error.what()));
 }
 
 // Does it on a thread of its own, once more for what is asked meanwhile: a file that does not

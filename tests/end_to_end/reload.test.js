@@ -206,6 +206,11 @@ describe('users, tokens and certificates', () => {
     const store = (made) => send({ ...gateway.dimse, tls: made }, nCreate(newUid(), begun())).then(({ status }) => status, () => 'refused');
     assert.equal(await ask(before, agent), 404);
     assert.equal(await store(before), 0);
+    fs.copyFileSync(now.certificate, files.certificate); // its key is not there yet
+    await refused(gateway);
+    fs.rmSync(files.key);
+    await refused(gateway);
+    assert.equal(await ask(before), 404);
     install(now);
     await reload(gateway);
     assert.equal(await ask(before, agent), 404); // the connection that it has
@@ -372,6 +377,26 @@ describe('the audit trail', () => {
     await reload(gateway); // nothing is new: the connection stays
     await untilTold(collector, await create(gateway));
     assert.equal(collector.connections, connections);
+    expectValid(collector);
+  });
+
+  test('turned off toward a collector that says nothing, and stopped at once: within its grace, and nothing is lost', async () => {
+    const certificates = await makeCertificates(house);
+    const silent = net.createServer((socket) => socket.on('error', () => {}));
+    await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    house.defer(() => silent.close());
+    const gateway = await start('silent collector', store({ syslog: `tls://127.0.0.1:${silent.address().port}`, tls_trusted: certificates.trusted }));
+    const step = await create(gateway);
+    await until(limit, 'both on disk', async () => (await auditNumbers(gateway)).waiting === 2);
+    write(gateway, store());
+    gateway.child.signal('SIGHUP');
+    await until(limit, 'off', async () => (await auditNumbers(gateway)) === undefined);
+    assert.deepEqual(await gateway.child.stop(), { code: 0, signal: null });
+
+    const collector = await TlsCollector.start(house, certificates, { requireClient: false });
+    const again = { gateway: { state_dir: gateway.state }, ...store({ syslog: collector.uri, tls_trusted: certificates.trusted }) };
+    await startModgate(house, 'again', again);
+    await untilTold(collector, step, security.stopped);
     expectValid(collector);
   });
 
@@ -609,6 +634,28 @@ describe('a file that is not good', () => {
 });
 
 describe('a signal at an unfortunate time', () => {
+  test('many at once, while the file changes and modalities ask: what it says at the last one holds', async () => {
+    const peers = await Promise.all(['A', 'B', 'C'].map(startWorklist));
+    const gateway = await start('burst', { dimse: { worklist: 'ris' }, 'backend ris': scp(peers[0]) });
+    let going = true;
+    const load = (async () => {
+      while (going) assert.match((await find(gateway))[0], /^[ABC]$/);
+    })();
+    for (let round = 0; round < 200; round++) {
+      const next = house.newPath();
+      fs.copyFileSync(gateway.configuration, next);
+      write({ ...gateway, configuration: next }, { dimse: { worklist: 'ris' }, 'backend ris': scp(peers[round % 3]) });
+      fs.renameSync(next, gateway.configuration);
+      gateway.child.signal('SIGHUP');
+      if (round % 20 === 0) await Promise.race([find(gateway), load]);
+    }
+    await until(limit, () => `B, the last one\n${gateway.log().slice(-1000)}`, async () => (await find(gateway))[0] === 'B'); // 199 % 3
+    going = false;
+    await load;
+    assert.equal(count(gateway, /not reloaded/g), 0);
+    for (let i = 0; i < 5; i++) assert.deepEqual(await find(gateway), ['B']);
+  });
+
   test('SIGTERM while a file of the configuration does not answer: stops within its grace', async () => {
     const web = { mpps: 'local' };
     const backends = { 'backend local': { kind: 'store' } };

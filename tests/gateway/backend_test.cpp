@@ -163,8 +163,14 @@ TEST_CASE("an origin server is asked by DICOMweb, and its connections are counte
   CHECK(backend->probe(in_time()).how == Outcome::How::unreachable);
 }
 
-TEST_CASE("a user agent that cannot be made says of which section it is, and why") {
+TEST_CASE("a backend that cannot be made says of which section it is, and why") {
   const Directory directory;
+  dimse::ScuOptions scu;
+  scu.tls.trusted = directory.path() / "missing.pem";
+  const auto no_scu = Backend::make("pacs", config_of(scu), nullptr, no_log, no_audit);
+  REQUIRE_FALSE(no_scu.ok());
+  CHECK(no_scu.fault().what.starts_with("[backend pacs] tls_trusted: "));
+  CHECK(has(no_scu.fault().what, "missing.pem"));
   web::UserAgentOptions agent;
   agent.base_uri = "https://127.0.0.1:1";
   agent.tls.trusted = directory.path() / "missing.pem";
