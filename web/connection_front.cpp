@@ -29,6 +29,9 @@ namespace web {
 using Clock = std::chrono::steady_clock;
 using mapping::LogLevel;
 
+/// As many may wait apart on a front of few connections, too.
+constexpr std::size_t least_apart = 16;
+
 class ConnectionFront::Impl {
  public:
   Impl(ConnectionFrontOptions options, RequestHandler handler, RefusalHandler refusal_handler,
@@ -74,10 +77,11 @@ class ConnectionFront::Impl {
 
   // Whoever owns the connection.
   bool go_on(const ConnectionPointer& connection, RequestReader::Progress progress);
-  void dispatch(const ConnectionPointer& connection);
+  bool dispatch(const ConnectionPointer& connection);
   void refuse(Connection& connection, const Refusal& refusal);
   void arm(const Connection& connection);
   void hand_back(const ConnectionPointer& connection);
+  std::size_t most_apart() const { return std::max(least_apart, options_.max_connections / 4); }
   std::chrono::milliseconds tick() const;
 
   const ConnectionFrontOptions options_;
@@ -437,10 +441,9 @@ RawResponse ConnectionFront::Impl::run(Connection& connection, const RawRequest&
 bool ConnectionFront::Impl::go_on(const ConnectionPointer& connection,
                                   RequestReader::Progress progress) {
   if (progress == RequestReader::Progress::whole) {
-    dispatch(connection);
-    return false;
-  }
-  if (progress == RequestReader::Progress::refused) {
+    if (dispatch(connection)) return false;
+    refuse(*connection, {503, "Too many requests wait for their password to be checked"});
+  } else if (progress == RequestReader::Progress::refused) {
     refuse(*connection, connection->reader.refusal());
   } else if (connection->reader.take_expectation()) {
     connection->send_continue();
@@ -448,15 +451,18 @@ bool ConnectionFront::Impl::go_on(const ConnectionPointer& connection,
   return true;
 }
 
-void ConnectionFront::Impl::dispatch(const ConnectionPointer& connection) {
-  connection->received = Clock::now();
-  connection->running.store(true, std::memory_order_release);
+/// False: too many wait apart already. They are not to hold all connections.
+bool ConnectionFront::Impl::dispatch(const ConnectionPointer& connection) {
   Line& line = options_.apart && options_.apart(connection->reader.request()) ? apart_ : line_;
   {
     const std::lock_guard lock(mutex_);
+    if (&line == &apart_ && line.queue.size() >= most_apart()) return false;
+    connection->received = Clock::now();
+    connection->running.store(true, std::memory_order_release);
     line.queue.push_back(connection);
   }
   line.arrived.notify_one();
+  return true;
 }
 
 void ConnectionFront::Impl::refuse(Connection& connection, const Refusal& refusal) {

@@ -31,8 +31,10 @@ struct ConnectionFrontOptions {
   /// has its share) and the new one is served. False: the new one is refused.
   bool makes_room = false;
   std::size_t workers = 16;
-  /// Requests for which it holds wait for as many workers of their own, so that they keep no others
-  /// waiting. Called by several threads; must not block. Null = there are none.
+  /// Requests for which it holds, whose password is still to be checked, wait for as many workers
+  /// of their own, so that they keep no others waiting; beyond 16, and a quarter of
+  /// max_connections, further ones are refused. Called by several threads; must not block. Null =
+  /// there are none.
   std::function<bool(const RawRequest&)> apart{};
   RequestLimits limits;
   std::chrono::milliseconds head_timeout{10'000};   ///< whole head, from accept or its first byte

@@ -225,6 +225,37 @@ TEST_CASE("A front that makes room ends who waits longest, of a full address its
   for (const auto& client : busy) CHECK(client->receive().body == "/held|");
 }
 
+TEST_CASE("Few wait apart, so that who only guesses does not hold all connections") {
+  Gate gate;
+  ConnectionFrontOptions options;
+  options.workers = 1;
+  options.max_connections = 32;
+  options.makes_room = true;
+  options.apart = [](const RawRequest& request) { return request.target == "/guess"; };
+  Front front(options, [&](const RawRequest& request, const RequestContext& context) {
+    if (request.target == "/guess") gate.pass();
+    return echo(request, context);
+  });
+  std::vector<std::unique_ptr<Client>> guessing;
+  const auto guess = [&] {
+    guessing.push_back(std::make_unique<Client>(front.port));
+    guessing.back()->send(get("/guess"));
+  };
+  guess();
+  REQUIRE(gate.wait_for(1));  // one is answered, and sixteen may wait
+  for (int i = 0; i < 60; ++i) guess();
+  CHECK(ask(front.port, get("/")).status == 200);
+  gate.open();
+  int served = 0, refused = 0;
+  for (const auto& client : guessing) {
+    const int status = client->receive().status;
+    served += status == 200;
+    refused += status == 503;
+  }
+  CHECK(served == 17);
+  CHECK(refused == 44);
+}
+
 TEST_CASE("However many connect at once, a request that lies there is read before it makes room") {
   Gate gate;
   ConnectionFrontOptions options;
