@@ -75,7 +75,7 @@ class AuditSender::Impl {
   std::unique_ptr<SyslogSender> syslog_;
   std::int64_t last_sent_ = 0;
   std::string down_because_;
-  bool unreadable_ = false;
+  bool unreadable_ = false, unremovable_ = false;
 
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<bool> up_{true}, cutting_{false};
@@ -163,10 +163,13 @@ bool AuditSender::Impl::deliver(const std::vector<AuditBuffer::Stored>& batch) {
   last_sent_ = batch.back().id;
   try {
     buffer_.remove_through(last_sent_);
+    unremovable_ = false;
   } catch (const AuditBufferFailure& failure) {
     // They go with the next ones; nothing is sent twice as long as this sender works.
-    log_(LogLevel::warn,
-         fmt::format("audit: messages that were sent stay in the buffer: {}", failure.what()));
+    if (!std::exchange(unremovable_, true)) {
+      log_(LogLevel::warn,
+           fmt::format("audit: messages that were sent stay in the buffer: {}", failure.what()));
+    }
   }
   return true;
 }

@@ -123,3 +123,25 @@ TEST_CASE("a stop without grace ends an attempt that would last, and says nothin
   CHECK(room.buffer->count() == 1);
   CHECK(room.lines.all().empty());
 }
+
+TEST_CASE("a disk that lets nothing go is told of once, and nothing is sent twice") {
+  Room room;
+  room.write(0, 100);  // several batches
+  const Collector collector;
+  const auto sender = room.sender(collector.port);
+  {
+    const FullDisk full;
+    sender->start();
+    expect(collector, 0, 100);
+    REQUIRE(eventually([&] { return sender->sent() == 100; }));
+    REQUIRE(eventually([&] { return !room.lines.all().empty(); }));
+  }
+  CHECK(room.buffer->count() > 0);
+  room.write(100, 101);
+  sender->wake();
+  expect(collector, 100, 101);
+  REQUIRE(eventually([&] { return room.buffer->count() == 0; }));
+  CHECK(collector.silent());
+  REQUIRE(room.lines.all().size() == 1);
+  CHECK(has(room.lines.all()[0], "messages that were sent stay in the buffer"));
+}

@@ -2,11 +2,8 @@
 // bounds, a disk that takes nothing.
 #include "gateway/audit_trail.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <csignal>
 #include <thread>
 
 #include "tests/gateway/audit_support.h"
@@ -52,24 +49,6 @@ std::size_t count_of(const Lines& lines, std::string_view part) {
   for (const auto& line : lines.all()) count += has(line, part) ? 1 : 0;
   return count;
 }
-
-/// The disk takes nothing as long as this lives: files may not grow.
-class FullDisk {
- public:
-  FullDisk() {
-    std::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    rlimit none = before_;
-    none.rlim_cur = 0;
-    REQUIRE(::setrlimit(RLIMIT_FSIZE, &none) == 0);
-  }
-  ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-  FullDisk(const FullDisk&) = delete;
-  FullDisk& operator=(const FullDisk&) = delete;
-
- private:
-  rlimit before_{};
-};
 
 }  // namespace
 
