@@ -301,6 +301,8 @@ TEST_CASE("no message is lost or overtaken while collectors are exchanged under 
     change(*trail, options);
   }
   writer.join();
+  // What nobody has written down yet does not count as waiting.
+  REQUIRE(eventually([&] { return trail->numbers()->sent >= count; }));
   REQUIRE(eventually([&] { return trail->numbers()->waiting == 0; }));
   std::vector<bool> arrived(count);
   for (const Collector* collector : {&one, &other}) {
