@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "gateway/recorded_step.h"
 #include "mapping/mpps_rules.h"
-#include "mapping/tags.h"
 
 namespace gateway {
 namespace {
@@ -13,7 +13,6 @@ namespace {
 using mapping::AttributeList;
 using mapping::Context;
 using mapping::DataSet;
-using mapping::DataSetBuilder;
 using mapping::LogLevel;
 using mapping::Outcome;
 using mapping::Transaction;
@@ -33,7 +32,7 @@ MppsMessage message_of(Transaction operation, const Uid& mpps, const DataSet& at
 std::optional<Outcome> refusal(const MppsMessage& message, const RecordedStep* recorded,
                                bool strict) {
   if (message.operation == Transaction::create) {
-    if (recorded == nullptr) return std::nullopt;
+    if (recorded == nullptr || !recorded->created) return std::nullopt;
     return Outcome::local(status::duplicate_sop_instance, "The step was created before");
   }
   if (recorded != nullptr && mapping::is_final(recorded->attributes)) {
@@ -44,29 +43,6 @@ std::optional<Outcome> refusal(const MppsMessage& message, const RecordedStep* r
     return Outcome::local(status::no_such_sop_instance, "The step was never created");
   }
   return mapping::check_update(recorded->attributes, message.attributes);
-}
-
-/// A Retrieve answered from the record. rule F28
-Outcome retrieve_record(const RecordedStep& step, const AttributeList& asked, DataSet& found) {
-  if (asked.empty()) {
-    found = step.attributes;
-    return Outcome::answered(status::success);
-  }
-  DataSetBuilder builder;
-  Outcome outcome = Outcome::answered(status::success);
-  for (const mapping::Tag tag : asked) {
-    if (tag == mapping::tags::SpecificCharacterSet) continue;  // rule A30
-    if (const auto element = step.attributes.view().find(tag)) {
-      builder.add(*element);
-    } else {
-      outcome.status = status::requested_optional_attributes_not_supported;
-      outcome.attributes.push_back(tag);
-    }
-  }
-  auto built = builder.build();
-  if (!built) return Outcome::local(status::processing_failure, "An attribute is asked for twice");
-  found = std::move(built).value();
-  return outcome;
 }
 
 /// The receiver cannot say what the step is, or has not got it yet.
@@ -128,7 +104,7 @@ Outcome MppsThroughQueue::retrieve(const Uid& mpps, const AttributeList& attribu
   if (from == RetrieveFrom::backend || !cannot_say(outcome)) return outcome;
   try {
     const auto step = queue_.step(mpps);
-    return step ? retrieve_record(*step, attributes, found) : outcome;
+    return step ? retrieve_recorded(step->attributes, attributes, found) : outcome;
   } catch (const QueueFailure& failure) {
     log_(LogLevel::error, fmt::format("tx={} the MPPS queue cannot be read: {}",
                                       context.transaction, failure.what()));

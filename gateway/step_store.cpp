@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "mapping/attribute_tables.h"
+#include "gateway/recorded_step.h"
 #include "mapping/matching.h"
 #include "mapping/mpps_rules.h"
 #include "mapping/return_keys.h"
@@ -48,24 +48,6 @@ DataSet with_status(DataSetView step, std::string_view value) {
       .add_item(mapping::apply_modifications(*item, modification))
       .end_sequence();
   return mapping::apply_modifications(step, builder.build().value());
-}
-
-/// What an attribute list asks for that the step does not have. rule F28
-Outcome answer_to(const mapping::AttributeList& attributes, DataSetView step) {
-  Outcome outcome;
-  std::vector<mapping::Tag> unknown;
-  for (const mapping::Tag tag : attributes) {
-    if (tag == tags::SpecificCharacterSet || step.find(tag)) continue;
-    outcome.status = status::requested_optional_attributes_not_supported;
-    const auto rows = mapping::mpps_retrieve_attributes();
-    const bool known = std::any_of(rows.begin(), rows.end(),
-                                   [&](const auto& row) { return row.path == to_string(tag); });
-    if (!known) unknown.push_back(tag);
-  }
-  if (unknown.empty()) return outcome;
-  outcome.status = status::attribute_list_error;
-  outcome.attributes = std::move(unknown);
-  return outcome;
 }
 
 }  // namespace
@@ -232,8 +214,7 @@ Outcome StepStore::retrieve(const Uid& mpps, const mapping::AttributeList& attri
     if (!step) {
       return Outcome::answered(status::no_such_sop_instance, "There is no such step");
     }
-    found = mapping::prune_to_attributes(*step, attributes);
-    return answer_to(attributes, *step);
+    return retrieve_recorded(*step, attributes, found);
   } catch (const StepDatabaseFailure& failure) {
     return failed(failure, context);
   }

@@ -62,6 +62,10 @@ TEST_CASE("queued: the state machine of F.7.2 answers at once") {
   CHECK(final.error_id == 0xA710);
   // Not created here, perhaps elsewhere: the receivers say.
   CHECK(lenient.update(uid(2), described("a"), {}).good());
+  // Its N-CREATE is no second one.
+  CHECK(lenient.create(uid(2), created(2), {}).good());
+  CHECK(lenient.create(uid(2), created(2), {}).status == 0x0111);
+  CHECK(q.queue->step(uid(2))->created);
 }
 
 TEST_CASE("queued: Retrieve asks the first receiver, and the record where it cannot say") {
@@ -74,9 +78,11 @@ TEST_CASE("queued: Retrieve asks the first receiver, and the record where it can
     CHECK(found == created(1));
     const auto some =
         mpps.retrieve(uid(1), {mapping::tags::Modality, mapping::tags::AccessionNumber}, found, {});
-    CHECK(some.status == 0x0001);
+    CHECK(some.status == 0x0107);
     CHECK(some.attributes == std::vector<mapping::Tag>{mapping::tags::AccessionNumber});
     CHECK(found.view().text(mapping::tags::Modality) == "CT");
+    CHECK(mpps.retrieve(uid(1), {mapping::tags::Modality, mapping::tags::Modality}, found, {})
+              .status == 0x0000);
     CHECK(mpps.retrieve(uid(2), {}, found, {}).status == 0x0112);
   }
   SECTION("automatic: the receiver offers no N-GET, or is away") {
