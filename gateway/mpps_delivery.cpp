@@ -428,7 +428,10 @@ void MppsDelivery::Impl::join_those_over() {
     if (!line->over()) still.splice(still.end(), over, line);
     line = next;
   }
-  for (Line& line : over) line.join();
+  for (Line& line : over) {
+    line.join();
+    wake(line.name());  // what it could not give back when it ended
+  }
   const std::lock_guard lock(mutex_);
   leaving_.splice(leaving_.end(), still);
 }

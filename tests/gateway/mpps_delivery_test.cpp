@@ -403,6 +403,52 @@ TEST_CASE("messages for a receiver that is gone wait, and go on when it is back"
   CHECK(ris.receiver->log() == Lines{of(1, "create"), of(1, "update a")});
 }
 
+TEST_CASE("what an exchanged receiver could not give back at once goes on when it could") {
+  struct Faltering : EmptyQueue {
+    explicit Faltering(MppsQueue& of) : real(of) {}
+    Taken finish(const std::string& receiver, const std::vector<Ended>& ended, QueueTime now,
+                 std::size_t take_at_most) override {
+      if (failing) {
+        ++failed;
+        throw QueueFailure("disk full");
+      }
+      auto taken = real.finish(receiver, ended, now, take_at_most);
+      ++finished;
+      return taken;
+    }
+    MppsQueue& real;
+    std::atomic<bool> failing{false};
+    std::atomic<int> finished{0}, failed{0};
+  };
+  const Directory directory;
+  const auto queue =
+      SqliteMppsQueue::open(directory.path(), SqliteMppsQueue::Role::gateway).value();
+  queue->accept(create_message(1), to({"ris"}));
+  queue->accept(create_message(2), to({"ris"}));
+  Faltering faltering(*queue);
+  std::atomic<bool> asked{false}, may_end{false};
+  Owned old, now;
+  old.receiver->fault = [&](Transaction, int) {
+    asked = true;
+    while (!may_end) std::this_thread::sleep_for(milliseconds(1));
+    return std::optional<Outcome>();
+  };
+  const DeliveryOptions options{.workers = 1};
+  MppsDelivery delivery(faltering, {old.as("ris")}, options,
+                        [](mapping::LogLevel, std::string_view) {});
+  delivery.start();
+  REQUIRE(now.receiver->wait([&] { return asked.load(); }));  // both are taken, one is tried
+  delivery.change({now.as("ris")}, options);
+  REQUIRE(now.receiver->wait([&] { return faltering.finished == 2; }));  // the new one found none
+  faltering.failing = true;
+  may_end = true;
+  REQUIRE(now.receiver->wait([&] { return faltering.failed > 0; }));
+  faltering.failing = false;
+  CHECK(now.receiver->wait_for_effects(1));
+  CHECK(old.receiver->log() == Lines{of(1, "create")});
+  CHECK(now.receiver->log() == Lines{of(2, "create")});
+}
+
 TEST_CASE("receivers that stay as they are notice no change; a hundred changes lose nothing") {
   Line line;
   const DeliveryOptions options{.workers = 2, .retry_first = milliseconds(1)};
