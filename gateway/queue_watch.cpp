@@ -34,6 +34,7 @@ void QueueWatch::watch() {
 }
 
 void QueueWatch::look() {
+  const std::lock_guard one(looking_);
   QueueState now;
   try {
     now.receivers = queue_.depths();

@@ -42,6 +42,7 @@ class QueueWatch {
   MppsQueue& queue_;
   const std::chrono::milliseconds interval_;
   const mapping::Log log_;
+  std::mutex looking_;  ///< one look at a time: a later one tells no older news
   mutable std::mutex mutex_;
   std::condition_variable ends_;
   bool ending_ = false;  // guarded by mutex_

@@ -1,9 +1,10 @@
 // What the admin port knows of the queue.
 #include "gateway/queue_watch.h"
 
+#include <atomic>
 #include <catch2/catch.hpp>
-#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gateway/sqlite_mpps_queue.h"
@@ -85,4 +86,29 @@ TEST_CASE("a queue that cannot be read is one line in the log, and is known as s
   queue.broken = false;
   watch.look();
   CHECK(watch.state().fault.empty());
+}
+
+TEST_CASE("who looks knows what is there then, though another look began before") {
+  struct Slow : EmptyQueue {
+    std::atomic<int> looks{0};
+    std::atomic<bool> go_on{false};
+    std::vector<QueueDepth> depths() override {
+      const int look = ++looks;
+      while (look == 2 && !go_on) std::this_thread::sleep_for(1ms);
+      return {{"ris", static_cast<std::size_t>(look), 0, {}}};
+    }
+  } queue;
+  QueueWatch watch(queue, never, no_log);
+  std::thread earlier([&] { watch.look(); });
+  while (queue.looks < 2) std::this_thread::sleep_for(1ms);
+  std::thread later([&] {
+    watch.look();
+    CHECK(watch.state().receivers.at(0).open == 3);
+  });
+  // It must not overtake; where it does, it has read by then.
+  for (int i = 0; i < 100 && queue.looks < 3; ++i) std::this_thread::sleep_for(1ms);
+  queue.go_on = true;
+  earlier.join();
+  later.join();
+  CHECK(watch.state().receivers.at(0).open == 3);
 }
