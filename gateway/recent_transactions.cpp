@@ -7,6 +7,8 @@ namespace gateway {
 namespace {
 
 constexpr std::size_t longest_name = 64;
+/// So many minutes ahead of another time, a time was a wrong clock's.
+constexpr std::int64_t too_far_ahead = 24 * 60;
 
 std::int64_t minute_of(TransactionRecord::Time time) {
   return std::chrono::floor<std::chrono::minutes>(time).time_since_epoch().count();
@@ -26,6 +28,10 @@ void RecentTransactions::note(TransactionRecord record) {
   if (record.caller.size() > longest_name) record.caller.resize(longest_name);
   const std::int64_t minute = minute_of(record.at);
   const std::lock_guard lock(mutex_);
+  if (newest_minute_ - minute > too_far_ahead) {
+    minutes_ = {};
+    newest_minute_ = minute;
+  }
   if (minute > newest_minute_) {
     const auto passed = std::min<std::int64_t>(minute - newest_minute_, minutes);
     for (std::int64_t i = 0; i < passed; ++i) minutes_[place_of(minute - i)] = {};
@@ -67,7 +73,9 @@ std::array<RecentTransactions::Minute, RecentTransactions::minutes> RecentTransa
     TransactionRecord::Time now) const {
   std::array<Minute, minutes> hour{};
   const std::lock_guard lock(mutex_);
-  const std::int64_t last = std::max(minute_of(now), newest_minute_);
+  const std::int64_t minute_now = minute_of(now);
+  if (newest_minute_ - minute_now > too_far_ahead) return hour;
+  const std::int64_t last = std::max(minute_now, newest_minute_);
   for (std::size_t i = 0; i < minutes; ++i) {
     const std::int64_t minute = last - static_cast<std::int64_t>(minutes - 1 - i);
     const bool known =

@@ -116,3 +116,15 @@ TEST_CASE("several threads note and look at the same time") {
   CHECK(most <= RecentTransactions::kept);
   CHECK(recent.hour(start)[59].count == 4000);
 }
+
+TEST_CASE("a clock that has been years ahead spoils no later minute") {
+  RecentTransactions recent;
+  recent.note(record(start + 10'000h, ""));
+  // Before anything has ended again, nothing is known of this hour.
+  for (const auto& minute : recent.hour(start)) CHECK(minute.count == 0);
+  recent.note(record(start, ""));
+  recent.note(record(start + 1min, ""));
+  const auto hour = recent.hour(start + 1min);
+  CHECK(hour[RecentTransactions::minutes - 2].count == 1);
+  CHECK(hour[RecentTransactions::minutes - 1].count == 1);
+}
