@@ -16,6 +16,9 @@ using mapping::Outcome;
 using mapping::Transaction;
 using Clock = std::chrono::system_clock;
 
+/// CS. PS3.5, 6.2
+constexpr std::size_t longest_code_string = 16;
+
 AuditParticipant participant(const Caller& caller) {
   AuditParticipant asker;
   asker.user_id = caller.name.empty() ? caller.address : caller.name;
@@ -143,7 +146,8 @@ void AuditedMpps::record(Transaction transaction, const mapping::Uid& mpps,
   AuditedProcedure procedure{
       .transaction = transaction,
       .mpps = mpps,
-      .state = std::string(attributes.text(mapping::tags::PerformedProcedureStepStatus)),
+      .state = std::string(attributes.text(mapping::tags::PerformedProcedureStepStatus)
+                               .substr(0, longest_code_string)),
       .step = AuditedStep::of(attributes),
       .user = place_.backend ? self : std::move(caller),
       .process = place_.backend ? *place_.backend : self,

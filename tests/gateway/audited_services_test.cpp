@@ -129,6 +129,16 @@ TEST_CASE("in front, every transaction is recorded between the caller and this g
   CHECK(room.nothing_more());
 }
 
+TEST_CASE("a state that is longer than any hides nothing else, and is kept in part") {
+  Room room(at_front());
+  mapping::DataSetBuilder builder;
+  builder.add(mapping::tags::PerformedProcedureStepStatus, mapping::Vr::CS,
+              std::string(60'000, 'X'));
+  room.mpps.create(uid, builder.build().value(), room.from(by_dimse, "CT1"));
+  const std::string create = room.collector.receive();
+  CHECK(has(create, "MPPS 1.2.3 " + std::string(16, 'X') + ": DIMSE status 0000"));
+}
+
 TEST_CASE("before a backend, what was issued is recorded, and for whom") {
   Room room(before_scp());
   room.worklist.search(
