@@ -66,12 +66,12 @@ as_user() { (in_machine runuser -l "$user" -c "$*"); }
 
 make_machine() {
   say "a fresh Debian $release, from $mirror"
-  mkdir -p "$cache/debootstrap" "$cache/apt/partial" "$machine"
+  mkdir -p "$cache/debootstrap" "$cache/apt" "$machine"
   # What the installer puts on a server: the base system, sudo, the SSH server, the standard system utilities.
   debootstrap --cache-dir="$cache/debootstrap" --include="dbus,sudo,openssh-server,man-db,git" "$release" "$machine" "$mirror" \
     >"$scratch/debootstrap.log" 2>&1 || { tail -n 30 "$scratch/debootstrap.log"; fail "debootstrap failed"; }
   mount --bind "$machine" "$machine"
-  mount --bind "$cache/apt" "$machine/var/cache/apt/archives"
+  find "$cache/apt" -name '*.deb' -exec cp -t "$machine/var/cache/apt/archives" {} +
   echo "$sources" >"$machine/etc/apt/sources.list"
   # Who types the commands says yes; and the cache is kept.
   cat >"$machine/etc/apt/apt.conf.d/fresh" <<'CONF'
@@ -104,17 +104,18 @@ build_there() {
 }
 
 between() {
-  if [ -z "${build_arguments+set}" ]; then mount -t tmpfs -o size=3g,mode=755 tmpfs "$scratch"; fi
+  if [ "${1:-}" != --build ]; then mount -t tmpfs -o size=3g,mode=755 tmpfs "$scratch"; fi
   machine=$scratch/machine
   make_machine
   mkdir "$machine$home/build"
-  if [ -n "${build_arguments+set}" ]; then
-    build_there "${build_arguments[@]}"
+  if [ "${1:-}" = --build ]; then
+    build_there "${@:2}"
   else
     cp "$packages"/*.deb "$machine$home/build/"
   fi
   (in_machine apt-get install -q --download-only "$home/build/$(cd "$machine$home/build" && echo *.deb)" dcmtk curl) >"$scratch/apt.log" 2>&1 ||
     { cat "$scratch/apt.log"; fail "apt-get finds not all of what the package needs"; }
+  if [ "${1:-}" != --build ]; then cp -u "$machine"/var/cache/apt/archives/*.deb "$cache/apt/"; fi
   chroot "$machine" chown -R "$user:" "$home/build"
   rm "$machine/etc/resolv.conf"
   echo gateway >"$machine/etc/hostname"
@@ -154,8 +155,7 @@ if [ "${1:-}" = --between ]; then
   shift
   scratch=$1 cgroup=$2 cache=$3 packages=$4 mirror=$5 sources=$6 make_package=$7
   shift 7
-  if [ $# -gt 0 ]; then shift; build_arguments=("$@"); fi
-  between
+  between "$@"
   exit
 fi
 
@@ -177,7 +177,7 @@ clean_up() {
     kill -KILL "$child" 2>/dev/null || true
     wait "$child" 2>/dev/null || true
   fi
-  until [ "$(cat "$cgroup"/cgroup.events | sed -n 's/^populated //p')" = 0 ]; do sleep 0.1; done
+  until grep -qx 'populated 0' "$cgroup/cgroup.events"; do sleep 0.1; done
   find "$cgroup" -depth -type d -exec rmdir {} +
   rm -rf --one-file-system "$scratch"
 }
@@ -201,7 +201,7 @@ fi
 mkdir -p "$build"
 (
   echo "$BASHPID" >"$cgroup/cgroup.procs"
-  exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+  exec setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
     bash "$0" --between "$scratch" "$cgroup" "$build/fresh_machine" "$build" "$mirror" "$targets" "$make_package" "$@"
 ) &
 child=$!

@@ -13,6 +13,7 @@ const documented = commandsFor('fresh_machine');
 const readme = (pattern) => documented.take('README.md', pattern);
 const operations = (pattern) => documented.take('docs/operations.md', pattern);
 const seconds = 60_000;
+readme(/^scripts\/fresh_machine_test\.sh$/); // which runs this
 
 /// A terminal of the machine with the user's login shell, which takes what is typed.
 class Terminal {
@@ -23,7 +24,12 @@ class Terminal {
       '-p', `User=${user}`, '-p', 'WorkingDirectory=~', '-p', 'Environment=TERM=dumb', '/bin/bash', '--login', '--noediting'], { stdio: 'pipe' });
     for (const stream of ['stdout', 'stderr']) this.process[stream].on('data', (data) => (this.output += data));
     this.process.on('exit', () => (this.broken = 'it ended'));
-    // No echo, no prompt, nothing that waits for a key.
+    this.ready = this.prepared();
+  }
+
+  /// Waits for the prompt, since what is typed before it is lost; then: no echo, no prompt, nothing that waits for a key.
+  async prepared() {
+    await until(seconds, () => `a prompt: ${this.output}`, () => /\$ $/.test(this.output) || this.broken);
     this.keys("stty -echo cols 500; PS1= PS2=; export PAGER=cat SYSTEMD_PAGER=cat SUDO_EDITOR=~/editor\n");
   }
 
@@ -33,6 +39,7 @@ class Terminal {
 
   /// Types a command and waits for its end: { code, output }, standard output and error as they came.
   async type(command, limit = seconds) {
+    await this.ready;
     if (this.broken) throw new Error(this.broken);
     const begin = new RegExp(`begin of ${++this.commands}\r?\n`);
     const end = new RegExp(`\r?\nend of ${this.commands}: (\\d+)\r?\n`);
@@ -178,12 +185,15 @@ test('from another machine ssh brings the status page', async () => {
 
 test('a caller is traced', async () => {
   const [stop, trace, start] = operations(/^sudo systemctl st|--trace/);
+  // as the service, at a port below 1024
+  await edit('s/^port = 11112/port = 104/');
+  await terminal.done('sudoedit /etc/modgate/modgate.ini && sudo systemctl restart modgate && echoscu -aec NAME2 localhost 104');
   await terminal.done(stop);
   assert.equal(await property('ActiveState'), 'inactive');
   const other = anotherTerminal();
   const traced = other.type(trace);
   await until(seconds, () => other.output, () => /^ready /m.test(other.output));
-  await terminal.done('findscu -W -aet CTSCANNER -aec NAME2 localhost 11112 -k "PatientName=VIVALDI*"');
+  await terminal.done('findscu -W -aet CTSCANNER -aec NAME2 localhost 104 -k "PatientName=VIVALDI*"');
   other.keys('\x03');
   assert.equal((await traced).code, 0, other.output);
   const lines = await terminal.done("sudo sh -c 'cat /var/lib/modgate/trace-CTSCANNER-*.jsonl; stat -c \"%U %a\" /var/lib/modgate/trace-*'");
@@ -191,6 +201,16 @@ test('a caller is traced', async () => {
   assert.match(lines, /^modgate 600$/m);
   await terminal.done(start);
   assert.equal(await property('ActiveState'), 'active');
+});
+
+test('a port in use keeps the service from starting until it is free, however long', async () => {
+  await edit('s/^port = 104$/port = 1104/');
+  assert.notEqual((await terminal.type('sudoedit /etc/modgate/modgate.ini && sudo systemctl restart modgate')).code, 0);
+  assert.match(await journal(), /cannot start: .*1104.*Address already in use/);
+  await until(seconds, 'more attempts than systemd makes by itself', async () => Number(await property('NRestarts')) > 5);
+  await terminal.done('kill %wlmscpfs');
+  await until(seconds, 'it to run', async () => await property('ActiveState') === 'active');
+  await terminal.done('echoscu -aec NAME2 localhost 1104');
 });
 
 test('a newer package keeps the configuration and restarts the service', async () => {

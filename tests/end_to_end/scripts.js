@@ -1,6 +1,6 @@
 // Runs a short piece of a script, by the commands that the documents have for it:
 //
-//   node scripts.js NAME      the commands that begin with scripts/NAME.sh; CTest's "scripts: NAME"
+//   node scripts.js NAME      those of CTest's "scripts: NAME"
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { commandsFor, documents, textOf } from './support/documents.js';
@@ -13,6 +13,7 @@ const root = new URL('../../', import.meta.url).pathname;
 const measured = { ends: [0, 1], says: /\| *wanted *\|/ };
 const pieces = {
   test: { short: (command) => `${command} -N`, says: /^Total Tests: [1-9]/m },
+  tsan: { short: (command) => `${command} -R "dimse: association_pool"`, says: /^100% tests passed, 0 tests failed out of [1-9]/m },
   'crash-test': { short: (command) => command.replace(/( \d+)?$/, ' 15'), says: /kills=15 / },
   fuzz: { short: (command) => command.replace(/ \d+/, ' 1'), says: /number_of_executed_units: [1-9]/ },
   soak: { short: (command) => command.replace(/ \d+$/, ' 20'), says: /All tests passed/ },
