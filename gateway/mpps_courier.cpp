@@ -26,10 +26,16 @@ class Courier {
       if (known == Known::as_we_make_it) return settled();
       if (known == Known::unreachable) return seen_;
     }
-    Outcome outcome = message_.operation == Transaction::create
-                          ? service_.create(message_.mpps, message_.attributes, context_)
-                          : service_.update(message_.mpps, message_.attributes, context_);
-    return done_before(outcome) ? settled() : outcome;
+    const Outcome outcome = message_.operation == Transaction::create
+                                ? service_.create(message_.mpps, message_.attributes, context_)
+                                : service_.update(message_.mpps, message_.attributes, context_);
+    if (!may_say_done_before(outcome)) return outcome;
+    const Known known = ask();
+    if (known == Known::unreachable) return seen_;
+    // Where it cannot be asked, our own repetition is reason enough: nobody else has a UID of ours.
+    const bool done =
+        known == Known::as_we_make_it || (known == Known::not_told && delivery_.maybe_sent);
+    return done ? settled() : outcome;
   }
 
  private:
@@ -54,17 +60,14 @@ class Courier {
                : Known::not_told;
   }
 
-  /// Whether a refusal says that the receiver has it already. Where it cannot be asked, our own
-  /// repetition is reason enough: nobody else has a UID of ours.
-  bool done_before(const Outcome& outcome) {
+  /// Whether it is a refusal of what the receiver may have already.
+  bool may_say_done_before(const Outcome& outcome) const {
     if (outcome.how != Outcome::How::answered) return false;
     const bool exists = message_.operation == Transaction::create &&
                         outcome.status == status::duplicate_sop_instance;
     const bool final = outcome.error_id == status::error_id_may_no_longer_be_updated &&
                        mapping::is_final(message_.attributes);
-    if (!exists && !final) return false;
-    const Known known = ask();
-    return known == Known::as_we_make_it || (known == Known::not_told && delivery_.maybe_sent);
+    return exists || final;
   }
 
   mapping::MppsService& service_;

@@ -94,3 +94,18 @@ TEST_CASE("one that cannot be reached to be asked is not sent anything") {
   CHECK(outcome.event == NetworkEvent::connect_failed);
   CHECK(receiver.requests() == 1);
 }
+
+TEST_CASE("one that goes away before it can be asked whether it has the message is no refusal") {
+  const auto [message, there] =
+      GENERATE(std::pair{create, There::ours}, std::pair{complete, There::ours_completed});
+  Receiver receiver;
+  put(receiver, there);
+  receiver.fault = [](Transaction transaction, int) -> std::optional<Outcome> {
+    if (transaction != Transaction::retrieve) return std::nullopt;
+    return Outcome::unreachable(transaction, NetworkEvent::connect_failed, "refused");
+  };
+  const Delivery delivery{.id = 1, .receiver = "ris", .message = message};
+  const Outcome outcome = bring(delivery, receiver, {});
+  CHECK(outcome.how == Outcome::How::unreachable);
+  CHECK(outcome.event == NetworkEvent::connect_failed);
+}
