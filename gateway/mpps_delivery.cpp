@@ -383,6 +383,7 @@ class MppsDelivery::Impl {
 
  private:
   void keep_house();
+  bool forget_some(QueueTime accepted_before);
   void join_those_over();
 
   Common common_;
@@ -449,15 +450,27 @@ void MppsDelivery::Impl::keep_house() {
         const std::lock_guard relock(mutex_);
         for (Line& line : lines_) line.wake();
       }
-      if (Clock::now() >= forget_at) {
-        const bool more = common_.queue.forget(queue_now() - keep) > 0;
-        if (!more) forget_at = Clock::now() + between_forgetting;
-      }
     } catch (const QueueFailure& failure) {
       common_.database_failed(failure);
     }
+    if (Clock::now() >= forget_at && !forget_some(queue_now() - keep)) {
+      forget_at = Clock::now() + between_forgetting;
+    }
     lock.lock();
     housekeeping_.wait_for(lock, look_for_visitors, [this] { return stopping_; });
+  }
+}
+
+/// Whether there may be more.
+bool MppsDelivery::Impl::forget_some(QueueTime accepted_before) {
+  try {
+    return common_.queue.forget(accepted_before) > 0;
+  } catch (const QueueFailure& failure) {  // no reason to deliver nothing
+    common_.log(LogLevel::error,
+                fmt::format("delivered MPPS messages stay in the queue, which cannot forget them "
+                            "now: {}",
+                            failure.what()));
+    return false;
   }
 }
 

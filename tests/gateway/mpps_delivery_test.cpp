@@ -328,6 +328,34 @@ TEST_CASE("what could not be recorded is recorded as soon as the database works 
   CHECK(ris.log() == Lines{of(1, "create")});
 }
 
+TEST_CASE("delivery goes on where old messages cannot be forgotten; it is said, now and then") {
+  struct Damaged : EmptyQueue {
+    std::atomic<int> looks{0}, forgets{0};
+    bool changed_elsewhere() override {
+      ++looks;
+      return true;  // wakes the lines: they use the queue, which works for them
+    }
+    std::size_t forget(QueueTime) override {
+      ++forgets;
+      throw QueueFailure("damaged");
+    }
+  } queue;
+  Receiver ris;
+  std::mutex mutex;
+  Lines logged;
+  MppsDelivery delivery(queue, {{"ris", &ris, [](const mapping::Context&) { return true; }}},
+                        {.workers = 1}, [&](mapping::LogLevel, std::string_view line) {
+                          const std::lock_guard lock(mutex);
+                          logged.emplace_back(line);
+                        });
+  delivery.start();
+  REQUIRE(ris.wait([&] { return queue.looks >= 3; }));
+  delivery.stop();
+  CHECK(queue.forgets == 1);
+  CHECK(logged == Lines{"delivered MPPS messages stay in the queue, which cannot forget them now: "
+                        "damaged"});
+}
+
 TEST_CASE("the log names message, receiver, status and what follows, and nothing of the patient") {
   Line line;
   line.ris.fault = [](Transaction, int) { return Outcome::answered(0x0106); };
