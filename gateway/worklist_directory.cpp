@@ -209,10 +209,11 @@ bool WorklistDirectory::list(std::map<std::string, Stamp>& found, std::string& f
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     struct stat status {};
-    if (!has_worklist_suffix(name) || ::stat(entry->path().c_str(), &status) != 0 ||
-        !S_ISREG(status.st_mode)) {
-      continue;
-    }
+    if (!has_worklist_suffix(name)) continue;
+    const char* const path = entry->path().c_str();
+    // A link that leads nowhere is a file that cannot be read; what is gone by now is none.
+    if (::stat(path, &status) != 0 && ::lstat(path, &status) != 0) continue;
+    if (!S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) continue;
     const auto nanoseconds = [](const timespec& time) {
       return static_cast<long long>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
     };

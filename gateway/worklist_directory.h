@@ -28,8 +28,8 @@ mapping::Result<std::vector<mapping::DataSet>> read_worklist_file(std::string_vi
 
 /// Watches one directory, not those inside it; names that begin with a dot are left out.
 ///
-/// * A file that cannot be read is reported once, by name, place and what was expected, without
-///   patient data, and left out; the others are served.
+/// * A file that cannot be read, or a link that leads nowhere, is reported once, by name, place and
+///   what was expected, without patient data, and left out; the others are served.
 /// * A file that changes is read again. As long as it may still be being written (it changed within
 ///   the last two seconds) a fault is not yet believed, and what it held before is served.
 /// * A directory that cannot be listed makes steps() a fault: an empty worklist would be a lie.

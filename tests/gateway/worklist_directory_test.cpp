@@ -145,15 +145,16 @@ TEST_CASE("a bad file is reported once, without its values, and the others are s
   // Two data sets read before the fault are no half of a worklist.
   files.write("g.json", "[" + item("G") + ",7]");
   files.write("h.json", item("H"));
+  std::filesystem::create_symlink("later", files.path / "i.json");
   Lines lines;
   const WorklistDirectory directory(files.path, 5ms, lines.log());
   CHECK(patients(directory) == Ids{"A", "H"});
   CHECK(lines.all().empty());  // they may still be being written
-  wait_until([&] { return lines.all().size() >= 6; });
+  wait_until([&] { return lines.all().size() >= 7; });
   std::this_thread::sleep_for(50ms);  // further looks report nothing
   const auto said = lines.all();
-  CHECK(said.size() == 6);
-  for (const char* name : {"b.json", "c.dump", "d.wl", "e.wl", "f.wl", "g.json"}) {
+  CHECK(said.size() == 7);
+  for (const char* name : {"b.json", "c.dump", "d.wl", "e.wl", "f.wl", "g.json", "i.json"}) {
     const bool named = std::any_of(said.begin(), said.end(), [&](const std::string& line) {
       return line.find("worklist file " + std::string(name) + " is left out: ") == 0;
     });
@@ -161,6 +162,8 @@ TEST_CASE("a bad file is reported once, without its values, and the others are s
   }
   for (const std::string& line : said) CHECK(line.find("SECRET") == std::string::npos);
   CHECK(patients(directory) == Ids{"A", "H"});
+  files.write("later", item("I"));  // what the link leads to
+  wait_until([&] { return patients(directory) == Ids{"A", "H", "I"}; });
 }
 
 TEST_CASE("files that come, change and go are seen, a change of the same size too") {
