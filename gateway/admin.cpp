@@ -29,7 +29,7 @@ class Admin::Impl {
         log_(std::move(log)),
         backends_({}, watch_options_, log_),
         server_({options.bind, options.port, std::move(options.authentication),
-                 std::move(options.host_names)},
+                 std::move(options.host_names), sources_.on_alert},
                 pages(), actions(), log_) {}
 
   mapping::Result<std::uint16_t> start() {
@@ -167,8 +167,12 @@ web::Page Admin::Impl::ready() const {
   }
   if (const auto queue = queue_.get()) {
     const auto depths = queue->state();
-    const bool good = depths.fault.empty();
-    line("mpps queue", good, good ? "can be read" : "cannot be read: " + depths.fault);
+    const bool read = depths.fault.empty();
+    const bool good = read && depths.write_fault.empty();
+    line("mpps queue", good,
+         good   ? "can be read and written"
+         : read ? "cannot be written, so that MPPS are refused: " + depths.write_fault
+                : "cannot be read: " + depths.fault);
   }
   return {all ? 200 : 503, plain_text, (all ? "ready\n" : "not ready\n") + lines};
 }
@@ -286,6 +290,8 @@ void Admin::Impl::write_queue(MetricsText& text, const QueueWatch& queue) {
   };
   text.single("modgate_queue_readable", "gauge", "1 if the queue can be read, 0 if not.",
               depths.fault.empty() ? 1 : 0);
+  text.single("modgate_queue_writable", "gauge", "1 if the queue can be written, 0 if not.",
+              depths.fault.empty() && depths.write_fault.empty() ? 1 : 0);
   of_receivers("modgate_queue_messages", "MPPS messages neither delivered nor discarded.",
                [](const QueueDepth& depth) { return static_cast<double>(depth.open); });
   of_receivers("modgate_queue_held", "Of these, held until a person decides.",

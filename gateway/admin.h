@@ -45,6 +45,7 @@ struct AdminSources {
   std::function<MppsQueue*()> queue;               ///< asked as backends; null: there is none
   std::function<void(const std::string&)> wake{};  ///< Router::wake; with queue
   const AuditTrail* audit = nullptr;               ///< null, or off: nothing is told of it
+  mapping::OnSecurityAlert on_alert{};             ///< of this port itself
 };
 
 /// GET /: the status page. GET /status: what it shows, as JSON (status_report.h).
@@ -52,7 +53,7 @@ struct AdminSources {
 /// QueueActions; they alone wait for a disk.
 /// GET /healthz: 200 "ok" as long as the process serves.
 /// GET /readyz: 200 if all fronts listen, of each service at least one backend answers, and the
-/// queue can be read; 503 otherwise. A line for each says which and why.
+/// queue can be read and written; 503 otherwise. A line for each says which and why.
 /// GET /metrics: Prometheus' text format.
 /// start and stop once each, and prepare with its change, from one thread.
 class Admin {

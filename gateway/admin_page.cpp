@@ -123,12 +123,14 @@ function showVerdict({ ready, stopping, services, backends, queue }) {
     const dead = hit.filter((service) => !service.ready).map((service) => service.name);
     return [`${name} does not answer since ${moment(since)}: ${fault.why}.`, fault.try, dead.length ? `Refused now: ${dead.join(', ')}.` : 'Others answer in its place.'];
   });
-  if (queue && queue.fault) points.push([`The MPPS queue cannot be read: ${queue.fault}.`, 'Is the disk of state_dir full, or broken?']);
+  const disk = 'Is the disk of state_dir full, or broken?';
+  if (queue && queue.fault) points.push([`The MPPS queue cannot be read: ${queue.fault}.`, disk]);
+  if (queue && queue.write_fault) points.push([`The MPPS queue cannot be written, so that MPPS are refused: ${queue.write_fault}.`, disk]);
   if (held) points.push([`${plural(held, 'MPPS message is', 'MPPS messages are')} held: a person has to decide, below.`]);
   if (!changed('verdict', [ready, stopping, points])) return;
   const verdict = byId('verdict');
   verdict.className = `verdict ${!ready ? 'bad' : points.length ? 'care' : 'good'}`;
-  const headline = stopping ? 'The gateway is stopping.' : !ready ? (down.length || (queue && queue.fault) ? 'Something does not work.' : 'Not everything has answered yet.') : points.length ? 'It works, but needs a look.' : 'Everything answers.';
+  const headline = stopping ? 'The gateway is stopping.' : !ready ? (down.length || (queue && (queue.fault || queue.write_fault)) ? 'Something does not work.' : 'Not everything has answered yet.') : points.length ? 'It works, but needs a look.' : 'Everything answers.';
   verdict.replaceChildren(make('strong', headline));
   if (points.length) verdict.append(make('ul', '', '', ...points.map((lines) => make('li', lines.filter(Boolean).join(' ')))));
 }

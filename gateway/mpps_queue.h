@@ -181,6 +181,8 @@ class MppsQueue {
                        std::size_t take_at_most) = 0;
   /// Makes what waits for its time due now: the receiver is back.
   virtual void make_due(const std::string& receiver, QueueTime now) = 0;
+  /// Returns if something could be kept now: writes as acceptance does, but nothing new.
+  virtual void check_writable() = 0;
   /// Whether somebody else has changed the queue since this was last asked.
   virtual bool changed_elsewhere() = 0;
 

@@ -42,6 +42,7 @@ void QueueWatch::look() {
     held.state = DeliveryState::held;
     held.limit = QueueState::most_held;
     now.held = queue_.list(held);
+    try_to_write(now);
   } catch (const QueueFailure& failure) {
     now = {};
     now.fault = failure.what();
@@ -50,7 +51,23 @@ void QueueWatch::look() {
   if (!now.fault.empty() && now.fault != state_.fault) {
     log_(mapping::LogLevel::error, "the queue cannot be read: " + now.fault);
   }
+  if (!now.write_fault.empty() && now.write_fault != state_.write_fault) {
+    log_(mapping::LogLevel::error, "the MPPS queue cannot be written: " + now.write_fault);
+  }
   state_ = std::move(now);
+}
+
+// Before a modality finds out. After a failure as often as it is looked at.
+void QueueWatch::try_to_write(QueueState& now) {
+  constexpr std::chrono::seconds between_writes{4};
+  const auto clock = std::chrono::steady_clock::now();
+  if (clock < write_at_) return;
+  try {
+    queue_.check_writable();
+    write_at_ = clock + between_writes;
+  } catch (const QueueFailure& failure) {
+    now.write_fault = failure.what();
+  }
 }
 
 }  // namespace gateway

@@ -312,6 +312,7 @@ int serve(const std::string& path, ConfigReading reading,
   if (config.admin) {
     auto sources = admin_sources(*router.value(), ready, scp.get(), origin_server.get());
     sources.audit = &audit;
+    sources.on_alert = alerts_for(audit);
     admin = std::make_unique<Admin>(*config.admin, std::move(sources), BackendWatchOptions(), log);
     if (!start(*admin, "admin", config.admin->bind, ready, log)) return 1;
   }

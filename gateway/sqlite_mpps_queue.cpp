@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -94,6 +95,8 @@ class SqliteMppsQueue::Impl {
     if (needs > 0) sync_.wait(needs, haste);
   }
 
+  void check_writable();
+
   /// Whether another connection has written since this was last asked.
   bool changed_elsewhere() {
     const auto version =
@@ -134,6 +137,20 @@ std::string SqliteMppsQueue::Impl::prepare() {
   check_damage(database_);
   transactions_.run([this] { tables_.take_back(); });
   return {};
+}
+
+// Writes what is there already; a message takes more room than that.
+void SqliteMppsQueue::Impl::check_writable() {
+  constexpr std::uint64_t too_little = 1u << 20;
+  struct statvfs disk {};
+  if (::fstatvfs(wal_, &disk) == 0 && disk.f_bavail * disk.f_frsize < too_little) {
+    throw QueueFailure(
+        fmt::format("{}: less than 1 MiB of the disk is free", database_.getFilename()));
+  }
+  run_synced(Haste::soon, [&](QueueTables&) {
+    database_.exec(fmt::format("PRAGMA user_version={}", schema_version));
+    return Come::promise;
+  });
 }
 
 void SqliteMppsQueue::Impl::transaction(const GroupCommit::Work& all) {
@@ -243,6 +260,8 @@ bool SqliteMppsQueue::discard(MessageId id, const std::string& receiver) {
 void SqliteMppsQueue::make_due(const std::string& receiver, QueueTime now) {
   impl_->run([&](QueueTables& tables) { tables.make_due(receiver, now); });
 }
+
+void SqliteMppsQueue::check_writable() { impl_->check_writable(); }
 
 bool SqliteMppsQueue::changed_elsewhere() { return impl_->changed_elsewhere(); }
 

@@ -34,6 +34,7 @@ class SqliteMppsQueue : public MppsQueue {
   Taken finish(const std::string& receiver, const std::vector<Ended>& ended, QueueTime now,
                std::size_t take_at_most) override;
   void make_due(const std::string& receiver, QueueTime now) override;
+  void check_writable() override;
   bool changed_elsewhere() override;
   std::optional<RecordedStep> step(const mapping::Uid& mpps) override;
   std::vector<QueueEntry> list(const QueueFilter& filter) override;

@@ -139,7 +139,8 @@ std::string queue(const QueueState& state) {
         json_string(entry.caller), milliseconds(entry.accepted), entry.attempts, entry.status,
         json_string(entry.reason));
   };
-  return fmt::format(R"({{"fault":{},"receivers":{},"held":{}}})", json_string(state.fault),
+  return fmt::format(R"({{"fault":{},"write_fault":{},"receivers":{},"held":{}}})",
+                     json_string(state.fault), json_string(state.write_fault),
                      array(state.receivers, receiver), array(state.held, held));
 }
 

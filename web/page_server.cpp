@@ -76,6 +76,8 @@ class PageServer::Impl {
   std::optional<Answer> refusal(const RawRequest& request) const;
   Answer act(const Call& call, const std::function<Page(const PageAction&)>& action);
   RawResponse serve(const RawRequest& request, const RequestContext& context) const;
+  void alert(mapping::SecurityAlert::Kind kind, const RequestContext& context,
+             std::string what) const;
 
   const PageServerOptions options_;
   const Pages pages_;
@@ -117,6 +119,10 @@ Answer PageServer::Impl::act(const Call& call,
   if (auto refused = refusal(call.request)) {
     limited_(mapping::LogLevel::warn, call.context.peer_address,
              fmt::format("web: {} action refused: {}", call.context.peer_address, refused->status));
+    if (refused->status == 403) {
+      alert(mapping::SecurityAlert::Kind::restricted_function, call.context,
+            "HTTP 403 on the admin port: an action that its page did not ask for");
+    }
     return *std::move(refused);
   }
   const std::unique_lock lock(acting_, std::try_to_lock);
@@ -201,10 +207,22 @@ RawResponse PageServer::Impl::serve(const RawRequest& request,
   const auto authentication = authentication_.get();
   if (!authentication) return dispatcher_->dispatch(request, context);
   auto user = authentication->user(request.header("authorization"));
-  if (!user) return dispatcher_->dispatch(request, context, unauthorized(request, *authentication));
+  if (!user) {
+    alert(mapping::SecurityAlert::Kind::node_authentication, context,
+          "HTTP 401 on the admin port: credentials missing or not known");
+    return dispatcher_->dispatch(request, context, unauthorized(request, *authentication));
+  }
   RequestContext recognised = context;
   recognised.user = *std::move(user);
   return dispatcher_->dispatch(request, recognised);
+}
+
+void PageServer::Impl::alert(mapping::SecurityAlert::Kind kind, const RequestContext& context,
+                             std::string what) const {
+  if (!options_.on_alert) return;
+  options_.on_alert({kind,
+                     {mapping::Caller::Protocol::web, context.user, context.peer_address},
+                     std::move(what)});
 }
 
 PageServer::PageServer(PageServerOptions options, Pages pages, PageActions actions,

@@ -15,6 +15,7 @@
 #include "mapping/current.h"
 #include "mapping/log.h"
 #include "mapping/result.h"
+#include "mapping/security_alert.h"
 #include "web/authentication.h"
 
 namespace web {
@@ -25,6 +26,7 @@ struct PageServerOptions {
   AuthenticationFiles authentication{};  ///< without files everybody is served
   /// Further names by which it is asked, see is_own_host; others get 421.
   std::vector<std::string> host_names{};
+  mapping::OnSecurityAlert on_alert{};  ///< told of 401, and of the 403 of actions
 };
 
 /// What a path answers.

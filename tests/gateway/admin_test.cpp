@@ -297,7 +297,7 @@ TEST_CASE("a change shows other services, backends and users, and a queue that w
   other.wait_for_questions(2);
   CHECK(client.Get("/readyz")->body ==
         "ready\nweb mpps: ready: other answers\nmpps queue: ready: "
-        "can be read\n");
+        "can be read and written\n");
   CHECK(client.Get("/metrics")->body.find("modgate_queue_readable 1") != std::string::npos);
   options.authentication.users = "nowhere.htpasswd";
   CHECK_FALSE(admin.prepare(options).ok());

@@ -89,6 +89,7 @@ struct EmptyQueue : gateway::MppsQueue {
     return {};
   }
   void make_due(const std::string&, QueueTime) override {}
+  void check_writable() override {}
   bool changed_elsewhere() override { return false; }
   std::optional<gateway::RecordedStep> step(const mapping::Uid&) override { return {}; }
   std::vector<gateway::QueueEntry> list(const gateway::QueueFilter&) override { return {}; }

@@ -64,12 +64,17 @@ TEST_CASE("of many held messages the oldest are told") {
 
 namespace {
 
-/// A queue that cannot be read while it is broken.
+/// A queue that cannot be read while it is broken, nor written while it is full.
 struct Broken : EmptyQueue {
-  bool broken = true;
+  bool broken = true, full = false;
+  int writes = 0;
   std::vector<QueueDepth> depths() override {
     if (broken) throw QueueFailure("disk is gone");
     return {};
+  }
+  void check_writable() override {
+    ++writes;
+    if (full) throw QueueFailure("disk is full");
   }
 };
 
@@ -111,4 +116,24 @@ TEST_CASE("who looks knows what is there then, though another look began before"
   earlier.join();
   later.join();
   CHECK(watch.state().receivers.at(0).open == 3);
+}
+
+TEST_CASE("a queue that cannot be written is known before anybody is refused, until it can") {
+  Broken queue;
+  queue.broken = false;
+  queue.full = true;
+  std::vector<std::string> lines;
+  QueueWatch watch(queue, never,
+                   [&](mapping::LogLevel, std::string_view line) { lines.emplace_back(line); });
+  CHECK(watch.state().fault.empty());
+  CHECK(watch.state().write_fault == "disk is full");
+  watch.look();
+  CHECK(lines == std::vector<std::string>{"the MPPS queue cannot be written: disk is full"});
+  watch.look();
+  CHECK(queue.writes == 3);  // asked again as long as it fails
+  queue.full = false;
+  watch.look();
+  CHECK(watch.state().write_fault.empty());
+  watch.look();
+  CHECK(queue.writes == 4);  // a disk that is good is not worn
 }

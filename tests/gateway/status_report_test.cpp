@@ -81,7 +81,7 @@ TEST_CASE("transactions: who asked, how it ended in words, never a peer's own wo
 TEST_CASE("the queue: receivers with depth, and held messages with their reason") {
   Reported r;
   r.report.queue.emplace();
-  CHECK(r.has(R"("queue":{"fault":"","receivers":[],"held":[]})"));
+  CHECK(r.has(R"("queue":{"fault":"","write_fault":"","receivers":[],"held":[]})"));
   r.report.queue->receivers.push_back({"pacs", 3, 1, noon - 1h});
   QueueEntry held;
   held.id = 12;

@@ -13,29 +13,13 @@
 
 using web::Authentication;
 using web_test::ask;
+using web_test::File;
 using web_test::get;
 using web_test::Response;
 using web_test::Site;
 using web_test::sps;
 
 namespace {
-
-/// A file that goes with the test.
-class File {
- public:
-  explicit File(const std::string& text) {
-    std::string pattern = (std::filesystem::temp_directory_path() / "modgate-auth-XXXXXX").string();
-    const int descriptor = ::mkstemp(pattern.data());
-    REQUIRE(descriptor >= 0);
-    ::close(descriptor);
-    path = pattern;
-    std::ofstream(path) << text;
-  }
-  ~File() { std::filesystem::remove(path); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  std::string path;
-};
 
 std::string bcrypt(const std::string& password, unsigned long cost = 4) {
   crypt_data data{};

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -113,6 +114,35 @@ TEST_CASE("an action is done for the page with its token, and for nobody else") 
   CHECK(got->status == 405);
   CHECK(got->get_header_value("Allow") == "POST, OPTIONS");
   CHECK(site.done == 1);
+}
+
+TEST_CASE(
+    "whoever is refused, or asks for an action that no page did, is a Security Alert: rule I5") {
+  const web_test::File tokens(std::string(64, 'a') + " prometheus\n");
+  std::vector<mapping::SecurityAlert> alerts;
+  std::mutex mutex;
+  const auto keep = [&](const mapping::SecurityAlert& alert) {
+    const std::lock_guard lock(mutex);
+    alerts.push_back(alert);
+  };
+  const auto last = [&] {
+    const std::lock_guard lock(mutex);
+    REQUIRE(alerts.size() == 1);
+    return alerts[0];
+  };
+  SECTION("an action without its token") {
+    const Site site({.on_alert = keep});
+    CHECK(site.post({})->status == 403);
+    CHECK(last().kind == mapping::SecurityAlert::Kind::restricted_function);
+    CHECK(last().caller.address == "127.0.0.1");
+  }
+  SECTION("credentials that nobody has") {
+    const Site site({.authentication = {.users = {}, .tokens = tokens.path}, .on_alert = keep});
+    httplib::Client client("127.0.0.1", site.port);
+    CHECK(client.Get("/", {{"Authorization", "Bearer guessed"}})->status == 401);
+    CHECK(last().kind == mapping::SecurityAlert::Kind::node_authentication);
+    CHECK(last().what.find("guessed") == std::string::npos);
+  }
 }
 
 TEST_CASE("where others reach the port and nobody is asked who he is, there are no actions") {

@@ -12,6 +12,9 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 
 #include "mapping/return_keys.h"
@@ -69,6 +72,15 @@ std::size_t content_length(std::string_view head) {
 }
 
 }  // namespace
+
+File::File(const std::string& text) {
+  path = (std::filesystem::temp_directory_path() / "modgate-web-XXXXXX").string();
+  const int descriptor = ::mkstemp(path.data());
+  REQUIRE(descriptor >= 0);
+  ::close(descriptor);
+  std::ofstream(path) << text;
+}
+File::~File() { std::filesystem::remove(path); }
 
 void cross_the_wire() {
   static std::atomic<int> crossings = 0;

@@ -37,6 +37,16 @@ struct Response {
   std::vector<std::string> all(std::string_view name) const;
 };
 
+/// A file with this text, that goes with the test.
+class File {
+ public:
+  explicit File(const std::string& text);
+  ~File();
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  std::string path;
+};
+
 /// A TCP client that sends what it is told.
 class Client {
  public:
