@@ -272,7 +272,17 @@ std::pair<Attempt, Verdict> Line::attempt(const Delivery& delivery) {
       .caller = {.name = delivery.message.caller, .address = {}, .bearer_token = {}},
       .transaction = delivery.message.transaction,
       .deadline = start + options_.attempt_timeout};
-  const Outcome outcome = bring(delivery, *receiver_.service, context);
+  const Outcome outcome = [&] {
+    try {
+      return bring(delivery, *receiver_.service, context);
+    } catch (...) {  // would end the gateway, and with this message again after every start
+      // The exception's text is kept out of the log: nobody knows what it holds.
+      common_.log(LogLevel::error, fmt::format("tx={} message={} an exception ended the attempt",
+                                               delivery.message.transaction, delivery.id));
+      return Outcome::unknown(delivery.message.operation, mapping::NetworkEvent::protocol_error,
+                              "The attempt failed in this gateway");
+    }
+  }();
   const DeliveryRule& rule = rule_for(outcome);
 
   Attempt attempt{.status = outcome.status, .reason = std::string(rule.why)};

@@ -208,6 +208,30 @@ TEST_CASE("lost answers: settled before anything is repeated, nothing takes effe
   }
 }
 
+TEST_CASE("an attempt that an exception ends is one whose answer was lost, and ends nothing else") {
+  struct Throwing : Receiver {
+    std::atomic<int> left{3};
+    Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
+                   const mapping::Context& context) override {
+      if (left-- > 0) throw std::runtime_error("of Doe^Jane");
+      return Receiver::create(mpps, attributes, context);
+    }
+  } ris;
+  Line line;
+  line.delivery->start();
+  line.delivery->change({{"ris", &ris, [](const mapping::Context&) { return true; }}},
+                        {.workers = 2, .retry_first = milliseconds(2)});
+  line.accept(create_message(1));
+  line.accept(update_message(1, described("a")));
+  REQUIRE(line.wait_until_empty());
+  CHECK(ris.log() == Lines{of(1, "create"), of(1, "update a")});
+  line.delivery->stop();
+  REQUIRE(line.logged.size() >= 2);
+  CHECK(line.logged[0] == "tx=t1 message=1 an exception ended the attempt");
+  CHECK(line.logged[1].find("tx=t1 message=1 create queue->ris status=0110 retry attempt=1") == 0);
+  for (const auto& logged : line.logged) CHECK(logged.find("Doe") == std::string::npos);
+}
+
 TEST_CASE("a UID that somebody else's step has is held, not taken for ours") {
   Line line;
   line.ris.create(uid(1), created(99), {});
