@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -101,6 +102,8 @@ class QueueCommandLine {
       command_.filter.accepted_before = queue_now() - parse_age(older_than_).value();
     }
     if (!state_.empty()) command_.filter.state = parse_delivery_state(state_);
+    if (all_) command_.filter.limit = std::numeric_limits<std::int64_t>::max();
+    if (limit_) command_.filter.limit = *limit_;
     return run_queue_command(reading->config.state_dir, command_, std::cin, std::cout, std::cerr);
   }
 
@@ -120,7 +123,7 @@ class QueueCommandLine {
         ->check([](const std::string& text) {
           return parse_age(text) ? std::string() : "expected a number with s, m, h or d behind it";
         });
-    app.add_option("--limit", command_.filter.limit, "at most so many");
+    app.add_option("--limit", limit_, "at most so many");
     if (verb != QueueCommand::Verb::list) {
       app.add_option("message", command_.ids, "numbers as list shows them");
       app.add_flag("--all", all_, "everything that the other options leave");
@@ -131,6 +134,7 @@ class QueueCommandLine {
   CLI::App& queue_;
   QueueCommand command_;
   std::string path_, state_, older_than_;
+  std::optional<std::size_t> limit_;
   bool all_ = false;
 };
 

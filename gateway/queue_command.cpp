@@ -63,8 +63,14 @@ class Session {
   /// Those with the ids that were given, delivered ones included; without ids, what the filter
   /// says.
   std::vector<QueueEntry> chosen() {
-    if (command_.ids.empty()) return queue_.list(command_.filter);
     std::vector<QueueEntry> all;
+    if (command_.ids.empty()) {
+      all = queue_.list(command_.filter);
+      if (all.size() == command_.filter.limit) {
+        fmt::print(error_, "the first {} only, see --limit\n", all.size());
+      }
+      return all;
+    }
     for (const MessageId id : command_.ids) {
       const auto found = queue_.entries(id, command_.filter.receiver);
       if (found.empty()) {
@@ -91,9 +97,6 @@ class Session {
                  entry.id, entry.receiver, receiver, to_string(entry.state),
                  operation_name(entry.operation), printable(entry.caller), caller,
                  age(entry.accepted), entry.attempts, entry.status, entry.reason);
-    }
-    if (entries.size() == command_.filter.limit) {
-      fmt::print(error_, "the first {} only, see --limit\n", entries.size());
     }
     return missing_ ? 1 : 0;
   }

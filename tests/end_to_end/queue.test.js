@@ -247,6 +247,24 @@ describe('refusals', () => {
     assert.match(late.stderr, /is discarded and cannot be discarded/);
   });
 
+  test('--all is all of it, list shows a thousand and says so', async () => {
+    const gateway = await startQueue('many', { ris: originServer({ port: await freePort() }) });
+    const all = 1003;
+    const left = Array.from({ length: all }, newUid);
+    await Promise.all(Array.from({ length: 8 }, async () => {
+      while (left.length) assert.equal((await post(gateway, target(left.pop()), begunInJson())).status, 201);
+    }));
+    const linesOf = async (verb, ...args) => {
+      const { code, stdout, stderr } = await queue(gateway, verb, args);
+      assert.equal(code, 0, stderr);
+      return [stdout.trimEnd().split('\n').length, stderr];
+    };
+    assert.deepEqual(await linesOf('list'), [1 + 1000, 'the first 1000 only, see --limit\n']);
+    assert.deepEqual(await linesOf('export', '--all'), [all, '']);
+    assert.deepEqual(await linesOf('retry', '--all', '--limit', '2'), [2, 'the first 2 only, see --limit\n']);
+    assert.deepEqual(await linesOf('retry', '--all'), [all, '']);
+  });
+
   test('what a modality does wrong is refused at once (F.7.2), from both fronts', async () => {
     const pacs = await startMppsScp(house);
     const gateway = await startQueue('rules', { pacs: scp(pacs) });

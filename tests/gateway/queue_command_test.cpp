@@ -90,6 +90,14 @@ TEST_CASE("retry without ids: everything that the filter finds") {
   CHECK(q.queue->list({.state = DeliveryState::held}).empty());
 }
 
+TEST_CASE("where not everything is meant that is there, that is said") {
+  Queue q;
+  for (const Verb verb : {Verb::list, Verb::export_messages, Verb::retry}) {
+    q.run({.verb = verb, .filter = {.limit = 1}});
+    CHECK(q.error == "the first 1 only, see --limit\n");
+  }
+}
+
 TEST_CASE("discard asks; only a yes does it") {
   Queue q;
   for (const char* no : {"", "n\n", "what\n"}) {
