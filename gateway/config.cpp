@@ -37,7 +37,7 @@ class ConfigReader {
 
   void read(const std::vector<IniSection>& sections) {
     for (const IniSection& section : sections) read_section(section);
-    keep_gateway(sections);
+    read_unwritten(sections);
     check_references();
     if (!config().dimse && !config().web) {
       fault(0, "", "", "neither [dimse] nor [web] is there: expected at least one front");
@@ -52,15 +52,15 @@ class ConfigReader {
     return std::get<StepStoreOptions>(config().backends.at(store_).options);
   }
 
-  // [gateway] holds though it is not written: by its defaults, or as it was at the start.
-  void keep_gateway(const std::vector<IniSection>& sections) {
-    const bool written = std::any_of(sections.begin(), sections.end(),
-                                     [](const IniSection& each) { return each.kind == "gateway"; });
-    if (written) return;
-    IniSection section;
-    section.kind = "gateway";
-    for (const Key& key : gateway_keys(config())) {
-      if (key.at_start) kept(section, key, 0, key.default_value);
+  // What holds though it is not written: its defaults, or what was there at the start.
+  void read_unwritten(const std::vector<IniSection>& sections) {
+    for (const char* kind : {"gateway", "queue"}) {
+      const bool written = std::any_of(sections.begin(), sections.end(),
+                                       [&](const IniSection& each) { return each.kind == kind; });
+      if (written) continue;
+      IniSection section;
+      section.kind = kind;
+      read_section(section);
     }
   }
 
@@ -288,14 +288,6 @@ class ConfigReader {
     dimse::Modality modality;
     ModalityRoute route;
     apply(section, modality_keys(modality, route));
-    const auto there = [&](std::string_view key) {
-      return std::any_of(section.entries.begin(), section.entries.end(),
-                         [&](const IniEntry& entry) { return entry.key == key; });
-    };
-    // A key that is not there is no empty one.
-    if (!there("worklist")) route.worklist.reset();
-    if (!there("mpps")) route.mpps.reset();
-    if (!there("mpps_delivery")) route.mpps_queued.reset();
     route.ae_title = modality.ae_title;
     const bool twice = std::any_of(
         config().modalities.begin(), config().modalities.end(), [&](const ModalityRoute& other) {
@@ -323,6 +315,7 @@ class ConfigReader {
       const auto entry = std::find_if(section.entries.begin(), section.entries.end(),
                                       [&](const IniEntry& e) { return e.key == key.name; });
       const bool there = entry != section.entries.end();
+      if (!there && key.from_front) continue;
       if (!there && key.required) {
         fault(section.line, section.title(), key.name,
               fmt::format("missing, expected {}", key.allowed));
@@ -464,7 +457,8 @@ std::vector<ConfigKey> config_keys() {
   for (const auto& [section, keys] : sections) {
     for (const Key& key : keys) {
       rows.push_back({section, key.name, key.default_value,
-                      key.required ? key.allowed + " (required)" : key.allowed, key.at_start});
+                      key.required ? key.allowed + " (required)" : key.allowed, key.at_start,
+                      key.from_front});
     }
   }
   return rows;

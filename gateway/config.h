@@ -119,7 +119,8 @@ struct ConfigKey {
   std::string key;
   std::string default_value;
   std::string allowed;
-  bool at_start = false;  ///< needs a restart; the others are taken by a reload
+  bool at_start = false;    ///< needs a restart; the others are taken by a reload
+  bool from_front = false;  ///< where it is not there, what the front has holds, and no default
 };
 std::vector<ConfigKey> config_keys();
 

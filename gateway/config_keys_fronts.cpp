@@ -168,9 +168,9 @@ Keys modality_keys(dimse::Modality& modality, ModalityRoute& route) {
   return {
       required(ae_title("ae_title", "", modality.ae_title)),
       text("host", "", modality.host),
-      backends("worklist", "without this key as in [dimse]", route.worklist),
-      backends("mpps", "without this key as in [dimse]", route.mpps),
-      delivery(route.mpps_queued),
+      from_front(backends("worklist", "empty = not offered", route.worklist)),
+      from_front(backends("mpps", "empty = not offered", route.mpps)),
+      from_front(delivery(route.mpps_queued)),
       character_set("character_set", modality.character_set),
       unencodable_text(modality.replace_unencodable),
       character_set("assume_character_set", modality.assume_character_set),

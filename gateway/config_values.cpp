@@ -31,6 +31,11 @@ Key at_start(Key key) {
   return key;
 }
 
+Key from_front(Key key) {
+  key.from_front = true;
+  return key;
+}
+
 Key text(std::string name, std::string default_value, std::string& target) {
   return {std::move(name), std::move(default_value), "text", [&target](const std::string& value) {
             target = value;

@@ -27,7 +27,8 @@ struct Key {
   /// Takes the value over; returns what is wrong with it, empty if nothing.
   std::function<std::string(const std::string&)> apply;
   bool required = false;
-  bool at_start = false;  ///< holds until the next start, whatever a reload reads
+  bool at_start = false;    ///< holds until the next start, whatever a reload reads
+  bool from_front = false;  ///< where it is not there, what the front has holds, and no default
 };
 using Keys = std::vector<Key>;
 
@@ -40,6 +41,7 @@ namespace value {
 
 Key required(Key key);
 Key at_start(Key key);
+Key from_front(Key key);
 
 Key text(std::string name, std::string default_value, std::string& target);
 /// 1 to 16 characters. PS3.5, 6.2

@@ -355,7 +355,8 @@ std::string keys_of(std::string_view section, const Words& kept, std::vector<std
     std::string allowed = row.allowed;
     const bool required = allowed.ends_with(mark);
     if (required) allowed.resize(allowed.size() - mark.size());
-    table.add({code(row.key), required ? "required" : code(row.default_value), allowed,
+    const std::string otherwise = row.from_front ? "as in `[dimse]`" : code(row.default_value);
+    table.add({code(row.key), required ? "required" : otherwise, allowed,
                row.at_start ? "restart" : "reload", meaning});
   }
   return table.text();

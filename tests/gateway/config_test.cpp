@@ -306,6 +306,26 @@ TEST_CASE("the effective configuration names every key with its value and reads 
   CHECK(again.effective == reading.effective);
 }
 
+TEST_CASE("the effective configuration holds what is not written, and reads back as what holds") {
+  const ConfigReading reading = read(
+      "[modality ct]\nae_title = CT1\n[modality mr]\nae_title = MR1\nmpps =\n"
+      "[dimse]\nworklist = a\nmpps = a\nmpps_delivery = queued\n"
+      "[backend a]\nkind = scp\nae_title = A\nhost = h\n");
+  REQUIRE(reading.faults.empty());
+  CHECK(reading.effective.find("[gateway]\nlog_level = info\n") != std::string::npos);
+  CHECK(reading.effective.find("[queue]\nworkers_per_receiver = 8\n") != std::string::npos);
+  const ConfigReading again = read(reading.effective);
+  REQUIRE(again.faults.empty());
+  for (const Config* config : {&reading.config, &again.config}) {
+    const Route ct = route_of(*config, config->modalities[0]);
+    CHECK(ct.worklist == std::vector<std::string>{"a"});
+    CHECK(ct.mpps == std::vector<std::string>{"a"});
+    CHECK(ct.mpps_queued);
+    CHECK(route_of(*config, config->modalities[1]).mpps.empty());
+  }
+  CHECK(again.effective == reading.effective);
+}
+
 TEST_CASE("credentials toward an origin server reach its options, and no secret is printed") {
   const auto directory = std::filesystem::temp_directory_path();
   const std::string file = (directory / fmt::format("modgate-secret-{}", ::getpid())).string();
