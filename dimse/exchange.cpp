@@ -51,12 +51,6 @@ mapping::Result<DataSet> no_identifier() {
       mapping::Fault::Kind::malformed, "a pending response without identifier", {}};
 }
 
-/// Only a C-FIND has responses before its last, and an end by C-CANCEL. PS3.7, 9.1.2 and 10.1
-bool is_of_search(std::uint16_t word) {
-  const auto kind = mapping::classify(word);
-  return kind == mapping::StatusClass::pending || kind == mapping::StatusClass::cancel;
-}
-
 Outcome conclude_search(const Command& response, std::size_t delivered, std::size_t dropped) {
   auto outcome = answered(response);
   if (outcome.good() && delivered == 0 && dropped > 0) {  // a failed search is no empty one
@@ -134,7 +128,9 @@ std::optional<Outcome> Exchange::receive(Message& response, Clock::time_point de
       (command.field != (request_.field | command_field::response) || !command.status ||
        command.message_id_being_responded_to != request_.message_id ||
        response.context_id != presentation_.id ||
-       (transaction_ != Transaction::search && is_of_search(*command.status)))) {
+       // Only a C-FIND has responses before its last. PS3.7, 9.1.2 and 10.1
+       (transaction_ != Transaction::search &&
+        mapping::classify(*command.status) == mapping::StatusClass::pending))) {
     arrival = Arrival::protocol_error;
   }
   end_ = arrival;
