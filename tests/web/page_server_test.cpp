@@ -194,7 +194,6 @@ TEST_CASE("whoever holds connections, of one address or of several, keeps no pro
   CHECK(held.front()->receive().status == 200);
   for (int i = 0; i < 40; ++i)
     hold("127.0.0.1", std::string_view(request).substr(0, i % 2 == 0 ? 0 : 20));
-  CHECK(held.front()->closed());
   CHECK(served());
   for (int i = 0; i < 40; ++i) hold("127.0.0.2", "");
   for (int i = 0; i < 40; ++i) hold("127.0.0.3", "");
