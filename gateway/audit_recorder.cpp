@@ -206,7 +206,7 @@ bool AuditRecorder::Impl::write_down(const std::vector<AuditEvent>& events, cons
   tell(was_on, recording.on, loss);
   if (std::exchange(disk_failed_, false)) log_(LogLevel::info, "audit: the buffer works again");
   return true;
-} catch (const AuditBufferFailure& failure) {
+} catch (const std::exception& failure) {  // of the buffer, or there is no memory
   if (!std::exchange(disk_failed_, true)) {
     log_(LogLevel::error,
          fmt::format("audit: messages cannot be written down: {}", failure.what()));

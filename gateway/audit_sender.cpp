@@ -144,14 +144,14 @@ std::vector<AuditBuffer::Stored> AuditSender::Impl::next() try {
   auto batch = buffer_.next(last_sent_, stream ? stream_batch : datagram_batch);
   unreadable_ = false;
   return batch;
-} catch (const AuditBufferFailure& failure) {
+} catch (const std::exception& failure) {  // of the buffer, or there is no memory
   if (!std::exchange(unreadable_, true)) {
     log_(LogLevel::error, fmt::format("audit: the buffer cannot be read: {}", failure.what()));
   }
   return {};
 }
 
-bool AuditSender::Impl::deliver(const std::vector<AuditBuffer::Stored>& batch) {
+bool AuditSender::Impl::deliver(const std::vector<AuditBuffer::Stored>& batch) try {
   std::vector<std::string_view> messages;
   for (const auto& stored : batch) messages.push_back(stored.message);
   if (const auto failure = syslog_->send(messages)) {
@@ -172,6 +172,9 @@ bool AuditSender::Impl::deliver(const std::vector<AuditBuffer::Stored>& batch) {
     }
   }
   return true;
+} catch (const std::exception& failure) {  // no memory
+  note_down({failure.what(), false});
+  return false;
 }
 
 void AuditSender::Impl::note_up() {
