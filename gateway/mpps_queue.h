@@ -188,6 +188,8 @@ class MppsQueue {
 
   /// Nothing if no message about it is remembered.
   virtual std::optional<RecordedStep> step(const mapping::Uid& mpps) = 0;
+  /// Whether a message about it, for this receiver, is neither delivered nor discarded.
+  virtual bool is_open(const mapping::Uid& mpps, const std::string& receiver) = 0;
 
   virtual std::vector<QueueEntry> list(const QueueFilter& filter) = 0;
   /// One message at each receiver, or at this one, in whatever state.

@@ -242,11 +242,7 @@ MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge&
   const bool recorded_only = acceptance.destinations.empty();
   if (recorded_only) acceptance.destinations.push_back(nobody);
   for (const Destination& to : acceptance.destinations) {
-    const bool first = [&] {
-      Use open(statement("SELECT 1 FROM deliveries WHERE mpps=? AND receiver=? AND +state<=5"),
-               mpps, to.receiver);
-      return !open.step();
-    }();
+    const bool first = !is_open(mpps, to.receiver);
     const bool goes_at_once = first && to.how == Destination::How::deliver;
     int stored = goes_at_once ? state::ready : state::behind;
     if (recorded_only) stored = state::delivered;
@@ -395,6 +391,12 @@ std::optional<RecordedStep> QueueTables::step(const std::string& mpps) {
     }
   }
   return step;
+}
+
+bool QueueTables::is_open(const std::string& mpps, const std::string& receiver) {
+  Use open(statement("SELECT 1 FROM deliveries WHERE mpps=? AND receiver=? AND +state<=5"), mpps,
+           receiver);
+  return open.step();
 }
 
 namespace {

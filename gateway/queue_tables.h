@@ -39,6 +39,7 @@ class QueueTables {
   void make_due(const std::string& receiver, QueueTime now);
 
   std::optional<RecordedStep> step(const std::string& mpps);
+  bool is_open(const std::string& mpps, const std::string& receiver);
   std::optional<MppsMessage> message(MessageId id);
   std::vector<QueueEntry> list(const QueueFilter& filter);
   std::vector<QueueEntry> entries(MessageId id, const std::string& receiver);

@@ -101,10 +101,13 @@ Outcome MppsThroughQueue::retrieve(const Uid& mpps, const AttributeList& attribu
   const RetrieveFrom from = options_.retrieve_from;
   Outcome outcome = Outcome::answered(status::no_such_sop_instance);
   if (from != RetrieveFrom::gateway) outcome = first_.retrieve(mpps, attributes, found, context);
-  if (from == RetrieveFrom::backend || !cannot_say(outcome)) return outcome;
+  if (from == RetrieveFrom::backend) return outcome;
   try {
+    const bool said = !cannot_say(outcome);
+    if (said && !(outcome.good() && first_is_behind(mpps))) return outcome;
     const auto step = queue_.step(mpps);
-    return step ? retrieve_recorded(step->attributes, attributes, found) : outcome;
+    if (!step || (said && !step->created)) return outcome;  // of some changes nobody makes a step
+    return retrieve_recorded(step->attributes, attributes, found);
   } catch (const QueueFailure& failure) {
     log_(LogLevel::error, fmt::format("tx={} the MPPS queue cannot be read: {}",
                                       context.transaction, failure.what()));
@@ -121,6 +124,10 @@ Outcome QueuedMpps::accept(const MppsMessage& message, const Context& /*context*
   });
   if (accepted.id != 0) wake();
   return accepted.outcome;
+}
+
+bool QueuedMpps::first_is_behind(const Uid& mpps) {
+  return queue_.is_open(mpps, options_.receivers.front().name);
 }
 
 Outcome MirroredMpps::accept(const MppsMessage& message, const Context& context) {

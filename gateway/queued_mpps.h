@@ -17,7 +17,8 @@ namespace gateway {
 enum class RetrieveFrom : std::uint8_t {
   backend,   ///< the first receiver
   gateway,   ///< what was accepted here
-  automatic  ///< the first receiver; what was accepted here where it cannot say, or not yet
+  automatic  ///< the first receiver; what was accepted here where it cannot say, or has not got it
+             ///< all
 };
 
 /// What both decorators need.
@@ -65,6 +66,8 @@ class MppsThroughQueue : public mapping::MppsService {
  private:
   /// Throws QueueFailure where the message cannot be kept; nothing has happened then.
   virtual mapping::Outcome accept(const MppsMessage& message, const mapping::Context& context) = 0;
+  /// Whether it has not got yet what was accepted here.
+  virtual bool first_is_behind(const mapping::Uid& mpps) = 0;
   mapping::Outcome keep(const MppsMessage& message, const mapping::Context& context);
 };
 
@@ -76,6 +79,7 @@ class QueuedMpps : public MppsThroughQueue {
 
  private:
   mapping::Outcome accept(const MppsMessage& message, const mapping::Context& context) override;
+  bool first_is_behind(const mapping::Uid& mpps) override;
 };
 
 /// The first receiver's answer is the answer. The others get what it has accepted, or may have;
@@ -86,6 +90,7 @@ class MirroredMpps : public MppsThroughQueue {
 
  private:
   mapping::Outcome accept(const MppsMessage& message, const mapping::Context& context) override;
+  bool first_is_behind(const mapping::Uid& /*mpps*/) override { return false; }
 };
 
 }  // namespace gateway

@@ -269,6 +269,10 @@ std::optional<RecordedStep> SqliteMppsQueue::step(const Uid& mpps) {
   return impl_->ask([&](QueueTables& tables) { return tables.step(mpps.text()); });
 }
 
+bool SqliteMppsQueue::is_open(const Uid& mpps, const std::string& receiver) {
+  return impl_->ask([&](QueueTables& tables) { return tables.is_open(mpps.text(), receiver); });
+}
+
 std::vector<QueueEntry> SqliteMppsQueue::list(const QueueFilter& filter) {
   return impl_->ask([&](QueueTables& tables) { return tables.list(filter); });
 }

@@ -37,6 +37,7 @@ class SqliteMppsQueue : public MppsQueue {
   void check_writable() override;
   bool changed_elsewhere() override;
   std::optional<RecordedStep> step(const mapping::Uid& mpps) override;
+  bool is_open(const mapping::Uid& mpps, const std::string& receiver) override;
   std::vector<QueueEntry> list(const QueueFilter& filter) override;
   std::vector<QueueEntry> entries(MessageId id, const std::string& receiver) override;
   std::optional<MppsMessage> message(MessageId id) override;

@@ -434,6 +434,7 @@ describe('Retrieve', () => {
     ['auto', 'is away', 'ours'],
     ['auto', 'offers no N-GET', 'ours'],
     ['auto', 'has the step', 'theirs'],
+    ['auto', 'has not got all of it yet', 'ours'],
     ['gateway', 'has the step', 'ours'],
     ['backend', 'is away', 'failure'],
   ]) {
@@ -442,8 +443,11 @@ describe('Retrieve', () => {
       const pacs = away ? { port: await freePort() } : await startMppsScp(house);
       const gateway = await startQueue(`retrieve ${from} ${absent}`, { pacs: scp(pacs) }, { dimse: { retrieve_from: from } });
       const uid = newUid();
+      const behind = absent === 'has not got all of it yet';
+      if (behind) pacs.register.answer = (operation) => (operation === 'N-SET' ? 0x0213 : undefined);
       await accepts(gateway, nCreate(uid, begun()), nSet(uid, changed('ours')));
-      if (!away) {
+      if (behind) await until(seconds, 'the receiver to have the step', () => pacs.register.steps.has(uid));
+      else if (!away) {
         await emptied(gateway);
         pacs.register.steps.get(uid).PerformedProcedureStepDescription = 'theirs';
         if (absent === 'offers no N-GET') pacs.register.answer = (operation) => (operation === 'N-GET' ? 0x0122 : undefined);

@@ -92,6 +92,7 @@ struct EmptyQueue : gateway::MppsQueue {
   void check_writable() override {}
   bool changed_elsewhere() override { return false; }
   std::optional<gateway::RecordedStep> step(const mapping::Uid&) override { return {}; }
+  bool is_open(const mapping::Uid&, const std::string&) override { return false; }
   std::vector<gateway::QueueEntry> list(const gateway::QueueFilter&) override { return {}; }
   std::vector<gateway::QueueEntry> entries(MessageId, const std::string&) override { return {}; }
   std::optional<gateway::MppsMessage> message(MessageId) override { return {}; }

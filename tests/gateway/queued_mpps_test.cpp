@@ -89,10 +89,18 @@ TEST_CASE("queued: Retrieve asks the first receiver, and the record where it can
     q.first.offers_retrieve = false;
     CHECK(mpps.retrieve(uid(1), {}, found, {}).good());
   }
-  SECTION("automatic: what the receiver says is what counts") {
+  SECTION("automatic: what the receiver says is what counts, once it has all") {
     q.first.create(uid(1), created(7), {});
     CHECK(mpps.retrieve(uid(1), {}, found, {}).good());
+    CHECK(found == created(1));  // whoever was told success reads what was accepted
+    q.queue->discard(1, "ris");
+    CHECK(mpps.retrieve(uid(1), {}, found, {}).good());
     CHECK(found == created(7));
+    q.first.create(uid(3), created(3), {});
+    q.options.strict = false;
+    CHECK(q.mpps().update(uid(3), described("a"), {}).good());
+    CHECK(mpps.retrieve(uid(3), {}, found, {}).good());
+    CHECK(found == created(3));  // the record alone is no step
     q.first.fault = [](Transaction, int) { return Outcome::answered(0x0124); };
     CHECK(mpps.retrieve(uid(1), {}, found, {}).status == 0x0124);
   }
