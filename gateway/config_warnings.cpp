@@ -257,12 +257,12 @@ class Warner {
   void check_certificate(const std::string& section, const std::string& file) {
     constexpr std::chrono::hours early{24 * 30};
     const auto end = web::certificate_end(file);
-    const auto now = std::chrono::system_clock::now();
+    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
     if (!end || end.value() - now > early) return;
     warn(section, "tls_certificate",
          fmt::format("{} {} on {:%Y-%m-%d}: renew it", file,
                      end.value() > now ? "ends" : "has ended",
-                     fmt::gmtime(std::chrono::system_clock::to_time_t(end.value()))));
+                     fmt::gmtime(end.value().time_since_epoch().count())));
   }
 
   const Config& config_;

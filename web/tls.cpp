@@ -75,16 +75,15 @@ bool is_numeric(const std::string& host) {
 
 }  // namespace
 
-mapping::Result<std::chrono::system_clock::time_point> certificate_end(const std::string& file) {
-  using Clock = std::chrono::system_clock;
+mapping::Result<std::chrono::sys_seconds> certificate_end(const std::string& file) {
   const std::unique_ptr<BIO, decltype(&BIO_free)> in(BIO_new_file(file.c_str(), "r"), &BIO_free);
-  std::optional<Clock::time_point> first;
+  std::optional<std::chrono::sys_seconds> first;
   while (in) {
     const std::unique_ptr<X509, decltype(&X509_free)> certificate(
         PEM_read_bio_X509(in.get(), nullptr, no_passphrase, nullptr), &X509_free);
     std::tm time{};
     if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &time) != 1) break;
-    const auto end = Clock::from_time_t(::timegm(&time));
+    const std::chrono::sys_seconds end(std::chrono::seconds(::timegm(&time)));
     first = std::min(first.value_or(end), end);
   }
   ERR_clear_error();

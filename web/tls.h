@@ -21,8 +21,9 @@ struct TlsFiles {
   bool operator==(const TlsFiles&) const = default;
 };
 
-/// When the first certificate in a PEM file ends. Fault: it holds none.
-mapping::Result<std::chrono::system_clock::time_point> certificate_end(const std::string& file);
+/// When the first certificate in a PEM file ends. In seconds, since one without an end has the year
+/// 9999. Fault: it holds none.
+mapping::Result<std::chrono::sys_seconds> certificate_end(const std::string& file);
 
 /// Certificates and rules of one port or one backend. Constant after construction.
 class TlsContext {

@@ -286,7 +286,7 @@ TEST_CASE("Files that cannot be used are faults that name the key and the file")
 
 TEST_CASE("The end of a certificate file is that of the first certificate in it to end") {
   using namespace std::chrono_literals;
-  const auto now = std::chrono::system_clock::now();
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   const auto good = web::certificate_end(certificates().file("good.pem"));
   REQUIRE(good.ok());
   CHECK(good.value() > now + 24h);
@@ -298,6 +298,14 @@ TEST_CASE("The end of a certificate file is that of the first certificate in it 
   const auto first = web::certificate_end(chain);
   REQUIRE(first.ok());
   CHECK(first.value() < now);
+  const std::string endless = certificates().file("endless.pem");  // RFC 5280, 4.1.2.5
+  REQUIRE(run(fmt::format("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+                          "-days 2900000 -subj /CN=ct -keyout {0}.key -out {0}",
+                          endless))
+              .code == 0);
+  const auto late = web::certificate_end(endless);
+  REQUIRE(late.ok());
+  CHECK(late.value() > now + 24h * 365 * 7000);
   CHECK_FALSE(web::certificate_end(certificates().file("good.key")).ok());
   CHECK_FALSE(web::certificate_end("/nowhere").ok());
 }
