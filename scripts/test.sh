@@ -5,17 +5,28 @@
 #
 # --tsan, first: builds under ThreadSanitizer, in build-tsan, and runs the tests of the rooms that have
 # threads of their own: dimse, web and gateway. Suppressions: tests/tsan.supp.
+# --asan, first: the same under AddressSanitizer and UndefinedBehaviorSanitizer, in build-asan, for all
+# rooms. MODGATE_BINARY=build-asan/modgate node --test FILE runs an end-to-end test with that.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 setup
-if [ "${1:-}" = --tsan ]; then
+rooms=
+case "${1:-}" in
+  --tsan)
+    build=$root/build-tsan rooms='dimse web gateway' flags='-fsanitize=thread'
+    export TSAN_OPTIONS="suppressions=$root/tests/tsan.supp halt_on_error=1"
+    ;;
+  --asan)
+    build=$root/build-asan rooms='mapping dimse web gateway'
+    flags='-fsanitize=address,undefined -fno-sanitize-recover=all'
+    ;;
+esac
+if [ -n "$rooms" ]; then
   shift
-  build=$root/build-tsan
-  export TSAN_OPTIONS="suppressions=$root/tests/tsan.supp halt_on_error=1"
-  flags="-fsanitize=thread -O1 -g"
-  CXXFLAGS=$flags LDFLAGS=$flags build_target dimse_test web_test gateway_test
-  exec ctest --test-dir "$build" --output-on-failure -R '^(dimse|web|gateway): ' "$@"
+  read -ra tests <<<"${rooms// /_test }_test"
+  CXXFLAGS="$flags -O1 -g" LDFLAGS="$flags -O1 -g" build_target modgate "${tests[@]}"
+  exec ctest --test-dir "$build" --output-on-failure -R "^(${rooms// /|}): " "$@"
 fi
 build_target
 install_node_modules
