@@ -45,7 +45,15 @@ Transport::~Transport() = default;
 
 std::string Transport::tls_failure() const { return tls_ ? tls_->failure() : std::string(); }
 
-bool Transport::await(short events, Clock::time_point deadline) const {
+// A stock peer with Nagle on waits for an ACK before its next write. The kernel holds one back
+// until something goes out that it can ride on: an answer that is ready carries it for nothing.
+void Transport::acknowledge() {
+  if (owes_acknowledgement_) set_option(descriptor_, IPPROTO_TCP, TCP_QUICKACK, 1);
+  owes_acknowledgement_ = false;
+}
+
+bool Transport::await(short events, Clock::time_point deadline) {
+  acknowledge();
   pollfd peer{descriptor_, events, 0};
   return ::poll(&peer, 1, poll_timeout(deadline)) != 0 || Clock::now() < deadline;
 }
@@ -70,6 +78,7 @@ void Transport::make_room(std::size_t wanted) {
 
 Transport::Status Transport::receive_by_tls() {
   std::size_t got = 0;
+  owes_acknowledgement_ = true;  // of a handshake's messages as well
   switch (tls_->receive(input_.data() + end_, input_.size() - end_, got)) {
     case TlsSession::Status::ok:
       end_ += got;
@@ -89,12 +98,11 @@ Transport::Status Transport::receive_by_tls() {
 
 /// timed_out: there is nothing now.
 Transport::Status Transport::receive() {
-  // An ACK at once: a stock peer with Nagle on waits for it before its second write.
-  set_option(descriptor_, IPPROTO_TCP, TCP_QUICKACK, 1);
   if (tls_) return receive_by_tls();
   for (;;) {
     auto got = ::recv(descriptor_, input_.data() + end_, input_.size() - end_, MSG_DONTWAIT);
     if (got > 0) {
+      owes_acknowledgement_ = true;
       end_ += static_cast<std::size_t>(got);
       return Status::ok;
     }
@@ -134,7 +142,7 @@ Transport::Wait Transport::wait(Clock::time_point deadline, int beside) {
   if (output_.capacity() > initial_input) output_ = {};  // nothing goes out for a while
   if (tls_ && tls_->has_input()) return Wait::readable;
   for (;;) {
-    set_option(descriptor_, IPPROTO_TCP, TCP_QUICKACK, 1);
+    acknowledge();
     pollfd ready[] = {{descriptor_, receive_on_, 0}, {beside, POLLIN, 0}};
     int count = ::poll(ready, beside < 0 ? 1 : 2, poll_timeout(deadline));
     if (count > 0) return ready[0].revents != 0 ? Wait::readable : Wait::beside;
@@ -143,6 +151,7 @@ Transport::Wait Transport::wait(Clock::time_point deadline, int beside) {
 }
 
 void Transport::count_sent(std::size_t bytes) {
+  owes_acknowledgement_ = false;
   flushed_ += bytes;
   sent_ += bytes;
   if (flushed_ == output_.size()) {

@@ -73,7 +73,8 @@ class Transport {
   Status send_once();
   Status send_by_tls();
   void count_sent(std::size_t bytes);
-  bool await(short events, Clock::time_point deadline) const;  ///< false: timed out
+  void acknowledge();
+  bool await(short events, Clock::time_point deadline);  ///< false: timed out
 
   const int descriptor_;
   const std::unique_ptr<TlsSession> tls_;
@@ -83,6 +84,7 @@ class Transport {
   std::string output_;
   std::size_t flushed_ = 0;  ///< of output_
   std::uint64_t sent_ = 0;
+  bool owes_acknowledgement_ = false;  ///< the kernel may hold it back
   std::chrono::milliseconds write_timeout_{30'000};
 };
 

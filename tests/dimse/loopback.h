@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -350,10 +351,13 @@ const std::string release_rq = pdu(5, std::string(4, '\0'));
 const std::string release_rp = pdu(6, std::string(4, '\0'));
 const std::string abort_pdu = pdu(7, std::string(4, '\0'));
 
-/// A socket that speaks whatever a test wants.
+/// A socket that speaks whatever a test wants, when it wants: without Nagle's algorithm.
 class RawPeer {
  public:
-  explicit RawPeer(dimse::Descriptor socket) : socket_(std::move(socket)) {}
+  explicit RawPeer(dimse::Descriptor socket) : socket_(std::move(socket)) {
+    const int on = 1;
+    ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
   static RawPeer connect(std::uint16_t port) {
     dimse::Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
