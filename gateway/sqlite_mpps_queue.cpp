@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "gateway/gathering_vfs.h"
 #include "gateway/group_commit.h"
 #include "gateway/queue_tables.h"
 #include "gateway/shared_sync.h"
@@ -43,7 +44,8 @@ class SqliteMppsQueue::Impl {
   Impl(const std::filesystem::path& file, StateLock lock, Role role)
       : lock_(std::move(lock)),
         role_(role),
-        database_(file.string(), SQLite::OPEN_READWRITE, busy_timeout_milliseconds),
+        database_(file.string(), SQLite::OPEN_READWRITE, busy_timeout_milliseconds,
+                  gathering_vfs()),
         transactions_(database_, role == Role::gateway ? Transactions::Lock::for_writing
                                                        : Transactions::Lock::when_needed) {
     if (role == Role::visitor) wait_patiently();
