@@ -226,7 +226,8 @@ void QueueTables::meet(QueueTime now) {
 
 MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge& judge) {
   const std::string& mpps = message.mpps.text();
-  const auto recorded = step(mpps);
+  const auto earlier = rows_of(mpps);
+  const auto recorded = recorded_in(earlier);
   Acceptance acceptance = judge(recorded ? &*recorded : nullptr);
   if (acceptance.refusal) return {std::move(*acceptance.refusal), 0};
   const QueueTime now = queue_now();
@@ -242,18 +243,27 @@ MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge&
   const bool recorded_only = acceptance.destinations.empty();
   if (recorded_only) acceptance.destinations.push_back(nobody);
   for (const Destination& to : acceptance.destinations) {
-    const bool first = !is_open(mpps, to.receiver);
-    const bool goes_at_once = first && to.how == Destination::How::deliver;
+    bool known = false, first = true, withheld = false;
+    for (const Row& row : earlier) {
+      if (row.receiver != to.receiver) continue;
+      known = true;
+      first = first && row.state > state::undecided;
+      withheld = withheld || row.state == state::withheld;
+    }
+    const bool goes = to.how == Destination::How::deliver;
+    const bool goes_at_once = goes && first;
+    const bool is_in_place = goes && !withheld;  // ready, or behind those before it
     int stored = goes_at_once ? state::ready : state::behind;
     if (recorded_only) stored = state::delivered;
     if (acceptance.undecided) stored = state::undecided;
     // A second N-CREATE: the first may have reached this receiver.
-    const bool again = message.operation == Transaction::create && was_created(mpps, to.receiver);
+    const bool again =
+        known && message.operation == Transaction::create && was_created(mpps, to.receiver);
     Use(statement("INSERT INTO deliveries(mpps, receiver, message, state, wish, attempts, "
                   "maybe_sent, due, changed, status, reason) VALUES(?,?,?,?,?,0,?,?,?,0,'')"),
         mpps, to.receiver, id, stored, static_cast<int>(to.how), again, now, now)
         .changes();
-    if (!acceptance.undecided && !recorded_only && !goes_at_once) {
+    if (!acceptance.undecided && !recorded_only && !is_in_place) {
       place(mpps, id, to.receiver, to.how, now);
     }
   }
@@ -374,16 +384,28 @@ bool QueueTables::finish(const Delivery& delivery, const Attempt& attempt, Queue
   return to == state::delivered && advance(mpps, delivery.receiver, now);
 }
 
-std::optional<RecordedStep> QueueTables::step(const std::string& mpps) {
-  std::optional<RecordedStep> step;
-  Use rows(statement("SELECT operation, attributes FROM messages WHERE id IN (SELECT message FROM "
-                     "deliveries WHERE mpps=? AND state<>5) ORDER BY id"),
-           mpps);
+std::vector<QueueTables::Row> QueueTables::rows_of(const std::string& mpps) {
+  std::vector<Row> all;
+  Use rows(statement("SELECT receiver, message, state FROM deliveries WHERE mpps=?"), mpps);
   while (rows.step()) {
-    auto attributes = DataSet::from_bytes(bytes_of(rows[1]));
+    all.push_back({rows[0].getString(), rows[1].getInt64(), rows[2].getInt()});
+  }
+  return all;
+}
+
+std::optional<RecordedStep> QueueTables::recorded_in(const std::vector<Row>& rows) {
+  std::set<MessageId> accepted;  // in their order
+  for (const Row& row : rows) {
+    if (row.state != state::undecided) accepted.insert(row.message);
+  }
+  std::optional<RecordedStep> step;
+  for (const MessageId id : accepted) {
+    Use row(statement("SELECT operation, attributes FROM messages WHERE id=?"), id);
+    if (!row.step()) continue;
+    auto attributes = DataSet::from_bytes(bytes_of(row[1]));
     if (!attributes) throw QueueFailure("a message cannot be read");
     if (!step) step.emplace();
-    if (operation_of(rows[0].getInt()) == Transaction::create) {
+    if (operation_of(row[0].getInt()) == Transaction::create) {
       step->created = true;
       step->attributes = std::move(attributes).value();
     } else {
@@ -397,6 +419,10 @@ bool QueueTables::is_open(const std::string& mpps, const std::string& receiver) 
   Use open(statement("SELECT 1 FROM deliveries WHERE mpps=? AND receiver=? AND +state<=5"), mpps,
            receiver);
   return open.step();
+}
+
+std::optional<RecordedStep> QueueTables::step(const std::string& mpps) {
+  return recorded_in(rows_of(mpps));
 }
 
 namespace {

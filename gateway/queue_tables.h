@@ -49,6 +49,15 @@ class QueueTables {
   std::size_t forget(QueueTime accepted_before);
 
  private:
+  /// A message for a receiver; state as stored.
+  struct Row {
+    std::string receiver;
+    MessageId message;
+    int state;
+  };
+  std::vector<Row> rows_of(const std::string& mpps);
+  std::optional<RecordedStep> recorded_in(const std::vector<Row>& rows);
+
   /// Prepared when first used.
   SQLite::Statement& statement(const char* sql);
   void place(const std::string& mpps, MessageId id, const std::string& receiver,
