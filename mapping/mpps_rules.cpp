@@ -74,11 +74,12 @@ void check_items(const Element& sequence, const Rule& rule, Type type, Tag top,
 
 void check_level(DataSetView data_set, const Rules& level, Type type, std::optional<Tag> top,
                  Findings& findings) {
+  auto element = data_set.begin();  // both go up by their tags
   for (const auto& [tag, rule] : level) {
     const std::string_view wanted = rule.*type;
-    const auto element = data_set.find(tag);
+    while (element != data_set.end() && element->tag < tag) ++element;
     if (tag == tags::SpecificCharacterSet) continue;  // never in a DataSet
-    if (!element) {
+    if (element == data_set.end() || element->tag != tag) {
       if (wanted == "1" || wanted == "2") Findings::note(findings.missing, top.value_or(tag));
       continue;
     }
