@@ -87,16 +87,17 @@ ScpTransaction::~ScpTransaction() {
   peer_.replaced = 0;
 }
 
-void ScpTransaction::log(std::uint16_t status, std::optional<std::size_t> matches) const {
+void ScpTransaction::log(std::uint16_t status) const {
+  if (of_service_ == status) return;
   auto spent =
       std::chrono::duration_cast<std::chrono::milliseconds>(Transport::Clock::now() - begun_);
-  auto counted = matches ? fmt::format(" matches={}", *matches) : std::string();
-  peer_.log(reached_service_ ? mapping::LogLevel::debug : mapping::LogLevel::info,
-            fmt::format("tx={} {} from {}{} status={:04X} ms={}", context_.transaction, operation_,
-                        to_string(peer_.caller), counted, status, spent.count()));
+  peer_.log(mapping::LogLevel::info,
+            fmt::format("tx={} {} from {} status={:04X} ms={}", context_.transaction, operation_,
+                        to_string(peer_.caller), status, spent.count()));
 }
 
-mapping::Outcome ScpTransaction::failed(std::uint16_t status, std::string_view what) const {
+mapping::Outcome ScpTransaction::failed(std::uint16_t status, std::string_view what) {
+  of_service_ = status;
   peer_.log(mapping::LogLevel::error,
             fmt::format("tx={} {}: {}", context_.transaction, operation_, what));
   return mapping::Outcome::local(status, "internal error");

@@ -62,8 +62,8 @@ class PeerCancellation : public mapping::Cancellation {
   bool cancelled_ = false, gone_ = false;
 };
 
-/// One transaction: its Context, and its line in the log when it is over. The gateway logs what
-/// reaches a service; what was refused before that is told here.
+/// One transaction: its Context, and its line in the log where its answer is not a service's: the
+/// gateway logs those.
 class ScpTransaction {
  public:
   ScpTransaction(const ScpPeer& peer, std::string_view operation,
@@ -73,12 +73,13 @@ class ScpTransaction {
   ScpTransaction(const ScpTransaction&) = delete;
   ScpTransaction& operator=(const ScpTransaction&) = delete;
   const mapping::Context& context() const { return context_; }
-  void log(std::uint16_t status, std::optional<std::size_t> matches = {}) const;
+  void log(std::uint16_t status) const;
   /// Runs the service; what it throws becomes a failure of this status.
   template <class Call>
   mapping::Outcome run(std::uint16_t failure, Call&& call) try {
-    reached_service_ = true;
-    return call();
+    auto outcome = call();
+    of_service_ = outcome.status;
+    return outcome;
   } catch (const std::exception& error) {
     return failed(failure, error.what());
   } catch (...) {
@@ -86,13 +87,13 @@ class ScpTransaction {
   }
 
  private:
-  mapping::Outcome failed(std::uint16_t status, std::string_view what) const;
+  mapping::Outcome failed(std::uint16_t status, std::string_view what);
 
   const ScpPeer& peer_;
   const std::string_view operation_;
   mapping::Context context_;
   const Transport::Clock::time_point begun_;
-  bool reached_service_ = false;
+  std::optional<std::uint16_t> of_service_{};  ///< the status that the service came to
 };
 
 }  // namespace dimse

@@ -136,7 +136,6 @@ class Responses {
 
   const std::optional<Outcome>& failure() const { return failure_; }
   bool broken() const { return broken_; }
-  std::size_t count() const { return count_; }
 
  private:
   bool send(const DataSet& step, bool optional_keys_supported);
@@ -214,7 +213,7 @@ Outcome conclude(const Outcome& outcome, const Responses& responses,
 }
 
 Outcome search(ScpPeer& peer, const Message& request, ScpTransaction& transaction,
-               PeerCancellation& cancellation, std::size_t& matches, bool& broken) {
+               PeerCancellation& cancellation, bool& broken) {
   if (!request.command.has_data_set()) {
     return Outcome::local(status::data_set_does_not_match_sop_class, "no identifier");
   }
@@ -234,7 +233,6 @@ Outcome search(ScpPeer& peer, const Message& request, ScpTransaction& transactio
         search, [&](mapping::Match&& match) { return responses.take(match); },
         transaction.context());
   });
-  matches = responses.count();
   broken = responses.broken();
   return conclude(outcome, responses, cancellation);
 }
@@ -244,10 +242,9 @@ Outcome search(ScpPeer& peer, const Message& request, ScpTransaction& transactio
 bool answer_c_find(ScpPeer& peer, const Message& request) {
   PeerCancellation cancellation(peer.association, *request.command.message_id);
   ScpTransaction transaction(peer, "C-FIND", &cancellation);
-  std::size_t matches = 0;
   bool broken = false;
-  const auto outcome = search(peer, request, transaction, cancellation, matches, broken);
-  transaction.log(outcome.status, matches);
+  const auto outcome = search(peer, request, transaction, cancellation, broken);
+  transaction.log(outcome.status);
   if (broken || cancellation.gone()) return !broken;  // receive says how it ended
   auto response = response_to(request.command, outcome.status);
   add_response_fields(response, mapping::Transaction::search, outcome,
