@@ -101,19 +101,18 @@ sqlite3_vfs& noting_vfs() {
   return vfs;
 }
 
+// From the beginning: whoever has asked for the default VFS once keeps it. Notes nothing where no
+// disk is recorded.
+[[maybe_unused]] const int registered = sqlite3_vfs_register(&noting_vfs(), 1);
+
 }  // namespace
 
 RecordedDisk* RecordedDisk::current_ = nullptr;
 
 RecordedDisk::RecordedDisk(std::filesystem::path directory) : directory_(std::move(directory)) {
   current_ = this;
-  sqlite3_vfs_register(&noting_vfs(), 1);
 }
-RecordedDisk::~RecordedDisk() {
-  sqlite3_vfs_register(below_it, 1);
-  sqlite3_vfs_unregister(&noting_vfs());
-  current_ = nullptr;
-}
+RecordedDisk::~RecordedDisk() { current_ = nullptr; }
 
 void RecordedDisk::note(Kind kind, const std::filesystem::path& file, std::size_t offset,
                         std::string bytes) {
