@@ -264,7 +264,7 @@ async function look() {
     byId('verdict').replaceChildren(make('strong', 'The gateway does not answer.'), make('ul', '', '', make('li', 'What stands below is old. Is modgate running? “systemctl status modgate”, “journalctl -u modgate”.')));
   }
 }
-(async () => { for (;;) { await look(); await new Promise((resolve) => setTimeout(resolve, 2000)); } })();
+(async () => { for (;;) { await look(); await new Promise((resolve) => setTimeout(resolve, 1000)); } })();
 </script>
 </body>
 </html>

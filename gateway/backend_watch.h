@@ -45,9 +45,10 @@ struct BackendState {
   std::optional<Fault> last_fault;  ///< of now, when down; or the last before
 };
 
+/// With the second in which the status page looks, a backend that says nothing is seen in five.
 struct BackendWatchOptions {
-  std::chrono::milliseconds interval{1'500};  ///< from the end of one question to the next
-  std::chrono::milliseconds patience{3'000};  ///< for one answer
+  std::chrono::milliseconds interval{1'000};  ///< from the end of one question to the next
+  std::chrono::milliseconds patience{2'500};  ///< for one answer
 };
 
 /// states is safe from any thread, the rest from one. Asks from threads of its own, one for each

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { freePort, House, until } from './support/house.js';
@@ -130,6 +131,38 @@ describe('at a glance', () => {
     assert.deepEqual([...page.asked], [address(gateway, '')]);
     page.faults = page.faults.filter((text) => !/ERR_CONNECTION_REFUSED/.test(text));
     assert.deepEqual(page.faults, []);
+  });
+});
+
+describe('a backend that takes connections and says nothing', () => {
+  test('is told of within five seconds on the page and by /readyz, too', async () => {
+    const pacs = await startMppsScp(house);
+    let silent = false; // as behind a cable that was pulled: what is sent is lost
+    const wire = net.createServer((socket) => {
+      const on = net.connect(pacs.port, '127.0.0.1');
+      for (const [from, to] of [[socket, on], [on, socket]]) {
+        from.on('data', (data) => silent || to.write(data));
+        from.on('error', () => to.destroy());
+        from.on('close', () => silent || to.destroy());
+        house.defer(() => from.destroy());
+      }
+    });
+    wire.listen(0, '127.0.0.1');
+    await once(wire, 'listening');
+    house.defer(() => wire.close());
+    const { port } = wire.address();
+    const gateway = await startModgate(house, 'silent', {
+      dimse: { mpps: 'pacs' }, admin: adminPort, 'backend pacs': { ...scp(port), acse_timeout_seconds: 5 },
+    });
+    const page = await open(gateway);
+    await says(page, '#verdict', /^Everything answers\.$/);
+    silent = true;
+    await Promise.all([
+      says(page, '#verdict', /^Something does not work\.pacs does not answer since /, 5000),
+      until(5000, '/readyz', async () => (await fetch(address(gateway, '/readyz'))).status === 503),
+    ]);
+    silent = false;
+    await says(page, '#verdict', /^Everything answers\.$/);
   });
 });
 
