@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <future>
 
 #include "gateway/sqlite_mpps_queue.h"
 #include "tests/gateway/queue_support.h"
@@ -77,10 +76,6 @@ Outcome unreachable(Transaction transaction) {
 Outcome lost(Transaction transaction) {
   return Outcome::unknown(transaction, NetworkEvent::connection_lost, "closed");
 }
-std::string of(int number, const std::string& what) {
-  return what.substr(0, what.find(' ')) + " " + uid(number).text() +
-         (what.find(' ') == std::string::npos ? "" : what.substr(what.find(' ')));
-}
 
 }  // namespace
 
@@ -91,7 +86,7 @@ TEST_CASE("what is accepted is brought at once, before and after the start") {
   REQUIRE(line.wait_until_empty());
   line.accept(update_message(1, described("a")));
   REQUIRE(line.wait_until_empty());
-  CHECK(line.ris.log() == Lines{of(1, "create"), of(1, "update a")});
+  CHECK(line.ris.log() == Lines{effect(1, "create"), effect(1, "update a")});
 }
 
 TEST_CASE("a receiver that is down gets everything in order on its return, the other at once") {
@@ -117,8 +112,8 @@ TEST_CASE("a receiver that is down gets everything in order on its return, the o
   line.ris_answers = true;
   REQUIRE(line.wait_until_empty());
   for (int step = 0; step < 20; ++step) {
-    CHECK(line.ris.log_of(step) ==
-          Lines{of(step, "create"), of(step, "update a"), of(step, "update COMPLETED")});
+    CHECK(line.ris.log_of(step) == Lines{effect(step, "create"), effect(step, "update a"),
+                                         effect(step, "update COMPLETED")});
   }
 }
 
@@ -136,23 +131,8 @@ TEST_CASE("busy and failing receivers are tried again without end, other steps g
   line.accept(update_message(1, described("a")));
   line.accept(create_message(2));
   REQUIRE(line.wait_until_empty());
-  CHECK(line.ris.log_of(1) == Lines{of(1, "create"), of(1, "update a")});
+  CHECK(line.ris.log_of(1) == Lines{effect(1, "create"), effect(1, "update a")});
   CHECK(line.queue->list({.state = DeliveryState::delivered}).at(1).attempts == 26);
-}
-
-TEST_CASE("a receiver that says when to come again is left alone until then") {
-  Line line;
-  line.ris.fault = [&](Transaction, int number) -> std::optional<Outcome> {
-    if (number > 1) return std::nullopt;
-    Outcome busy = Outcome::answered(mapping::dimse_status::resource_limitation);
-    busy.retry_after = std::chrono::seconds(3600);
-    return busy;
-  };
-  line.delivery->start();
-  line.accept(create_message(1));
-  REQUIRE(line.ris.wait([&] { return line.queue->list({}).at(0).attempts == 1; }));
-  CHECK(line.queue->finish("ris", {}, queue_now(), 1).next_due >
-        queue_now() + std::chrono::minutes(59));
 }
 
 TEST_CASE("a refusal is held, what comes after it waits, other steps go on") {
@@ -171,7 +151,7 @@ TEST_CASE("a refusal is held, what comes after it waits, other steps go on") {
   REQUIRE(line.wait_until_held());
   line.accept(create_message(2));
   REQUIRE(line.ris.wait_for_effects(2));
-  CHECK(line.ris.log_of(1) == Lines{of(1, "create")});
+  CHECK(line.ris.log_of(1) == Lines{effect(1, "create")});
   const auto held = line.queue->list({.state = DeliveryState::held});
   REQUIRE(held.size() == 1);
   CHECK(held[0].status == 0x0106);
@@ -180,7 +160,8 @@ TEST_CASE("a refusal is held, what comes after it waits, other steps go on") {
       SqliteMppsQueue::open(line.directory.path(), SqliteMppsQueue::Role::visitor).value();
   CHECK(visitor->retry(held[0].id, "ris"));
   REQUIRE(line.wait_until_empty());
-  CHECK(line.ris.log_of(1) == Lines{of(1, "create"), of(1, "update a"), of(1, "update b")});
+  CHECK(line.ris.log_of(1) ==
+        Lines{effect(1, "create"), effect(1, "update a"), effect(1, "update b")});
 }
 
 TEST_CASE("lost answers: settled before anything is repeated, nothing takes effect twice") {
@@ -204,32 +185,9 @@ TEST_CASE("lost answers: settled before anything is repeated, nothing takes effe
     auto effects = line.ris.log_of(step);
     // Without N-GET an N-SET is repeated: replacing twice is replacing once.
     if (!asks) effects.erase(std::unique(effects.begin(), effects.end()), effects.end());
-    CHECK(effects == Lines{of(step, "create"), of(step, "update a"), of(step, "update COMPLETED")});
+    CHECK(effects == Lines{effect(step, "create"), effect(step, "update a"),
+                           effect(step, "update COMPLETED")});
   }
-}
-
-TEST_CASE("an attempt that an exception ends is one whose answer was lost, and ends nothing else") {
-  struct Throwing : Receiver {
-    std::atomic<int> left{3};
-    Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
-                   const mapping::Context& context) override {
-      if (left-- > 0) throw std::runtime_error("of Doe^Jane");
-      return Receiver::create(mpps, attributes, context);
-    }
-  } ris;
-  Line line;
-  line.delivery->start();
-  line.delivery->change({{"ris", &ris, [](const mapping::Context&) { return true; }}},
-                        {.workers = 2, .retry_first = milliseconds(2)});
-  line.accept(create_message(1));
-  line.accept(update_message(1, described("a")));
-  REQUIRE(line.wait_until_empty());
-  CHECK(ris.log() == Lines{of(1, "create"), of(1, "update a")});
-  line.delivery->stop();
-  REQUIRE(line.logged.size() >= 2);
-  CHECK(line.logged[0] == "tx=t1 message=1 an exception ended the attempt");
-  CHECK(line.logged[1].find("tx=t1 message=1 create queue->ris status=0110 retry attempt=1") == 0);
-  for (const auto& logged : line.logged) CHECK(logged.find("Doe") == std::string::npos);
 }
 
 TEST_CASE("a UID that somebody else's step has is held, not taken for ours") {
@@ -276,80 +234,8 @@ TEST_CASE("stopped and started again in the middle: nothing lost, nothing twice"
   delivery.start();
   REQUIRE(ris.wait([&] { return queue->list({}).empty(); }));
   for (int step = 0; step < 100; ++step) {
-    CHECK(ris.log_of(step) == Lines{of(step, "create"), of(step, "update a")});
+    CHECK(ris.log_of(step) == Lines{effect(step, "create"), effect(step, "update a")});
   }
-}
-
-TEST_CASE("a request that hangs keeps nothing waiting but its own step") {
-  struct Hanging : Receiver {
-    std::promise<void> goes_on;
-    Outcome create(const mapping::Uid& mpps, const mapping::DataSet& attributes,
-                   const mapping::Context& context) override {
-      if (mpps == uid(0)) goes_on.get_future().wait();
-      return Receiver::create(mpps, attributes, context);
-    }
-  } ris;
-  const Directory directory;
-  const auto queue =
-      SqliteMppsQueue::open(directory.path(), SqliteMppsQueue::Role::gateway).value();
-  for (int step = 0; step < 50; ++step) {
-    queue->accept(create_message(step), [](const RecordedStep*) {
-      return Acceptance{.destinations = {{"ris", Destination::How::deliver}}};
-    });
-  }
-  MppsDelivery delivery(*queue, {{"ris", &ris, [](const mapping::Context&) { return true; }}},
-                        {.workers = 2}, [](mapping::LogLevel, std::string_view) {});
-  delivery.start();
-  const bool others_are_there = ris.wait_for_effects(49);
-  const bool recorded = ris.wait([&] { return queue->list({}).size() == 1; });
-  ris.goes_on.set_value();
-  CHECK(others_are_there);
-  CHECK(recorded);
-  CHECK(ris.wait([&] { return queue->list({}).empty(); }));
-}
-
-TEST_CASE("what was taken for a receiver that goes down is given back, untried") {
-  Line line;
-  line.ris_answers = false;
-  line.ris.fault = [](Transaction transaction, int) { return unreachable(transaction); };
-  for (int step = 0; step < 20; ++step) line.accept(create_message(step));
-  line.delivery->start();
-  REQUIRE(line.ris.wait([&] {
-    const auto entries = line.queue->list({});
-    return line.probes > 0 && std::all_of(entries.begin(), entries.end(), [](const auto& entry) {
-             return entry.state == DeliveryState::waiting;
-           });
-  }));
-  std::size_t tried = 0;
-  for (const auto& entry : line.queue->list({})) tried += entry.attempts;
-  CHECK(tried >= 1);
-  CHECK(tried <= 4);  // by each worker once
-  CHECK(line.queue->list({}).size() == 20);
-}
-
-TEST_CASE("what could not be recorded is recorded as soon as the database works again") {
-  struct Failing : EmptyQueue {
-    std::atomic<int> calls{0};
-    std::atomic<bool> recorded{false};
-    Taken finish(const std::string&, const std::vector<Ended>& ended, QueueTime,
-                 std::size_t) override {
-      switch (++calls) {
-        case 1:
-          return {{{.id = 1, .receiver = "ris", .message = create_message(1)}}, std::nullopt};
-        case 2:
-          throw QueueFailure("disk full");
-        default:
-          recorded = recorded || ended.size() == 1;
-          return {};
-      }
-    }
-  } queue;
-  Receiver ris;
-  MppsDelivery delivery(queue, {{"ris", &ris, [](const mapping::Context&) { return true; }}},
-                        {.workers = GENERATE(1, 4)}, [](mapping::LogLevel, std::string_view) {});
-  delivery.start();
-  CHECK(ris.wait([&] { return queue.recorded.load(); }));
-  CHECK(ris.log() == Lines{of(1, "create")});
 }
 
 TEST_CASE("delivery goes on where old messages cannot be forgotten; it is said, now and then") {
@@ -378,17 +264,6 @@ TEST_CASE("delivery goes on where old messages cannot be forgotten; it is said, 
   CHECK(queue.forgets == 1);
   CHECK(logged == Lines{"delivered MPPS messages stay in the queue, which cannot forget them now: "
                         "damaged"});
-}
-
-TEST_CASE("the log names message, receiver, status and what follows, and nothing of the patient") {
-  Line line;
-  line.ris.fault = [](Transaction, int) { return Outcome::answered(0x0106); };
-  line.delivery->start();
-  line.accept(create_message(1));
-  REQUIRE(line.wait_until_held());
-  line.delivery->stop();
-  REQUIRE_FALSE(line.logged.empty());
-  CHECK(line.logged[0].find("tx=t1 message=1 create queue->ris status=0106 held attempt=1") == 0);
 }
 
 namespace {
@@ -452,7 +327,7 @@ TEST_CASE("messages for a receiver that is gone wait, and go on when it is back"
   CHECK(line.queue->list({.receiver = "ris"}).size() == 2);
   line.delivery->change({ris.as("ris"), pacs.as("pacs")}, options);
   REQUIRE(line.wait_until_empty());
-  CHECK(ris.receiver->log() == Lines{of(1, "create"), of(1, "update a")});
+  CHECK(ris.receiver->log() == Lines{effect(1, "create"), effect(1, "update a")});
 }
 
 TEST_CASE("what an exchanged receiver could not give back at once goes on when it could") {
@@ -497,8 +372,8 @@ TEST_CASE("what an exchanged receiver could not give back at once goes on when i
   REQUIRE(now.receiver->wait([&] { return faltering.failed > 0; }));
   faltering.failing = false;
   CHECK(now.receiver->wait_for_effects(1));
-  CHECK(old.receiver->log() == Lines{of(1, "create")});
-  CHECK(now.receiver->log() == Lines{of(2, "create")});
+  CHECK(old.receiver->log() == Lines{effect(1, "create")});
+  CHECK(now.receiver->log() == Lines{effect(2, "create")});
 }
 
 TEST_CASE("receivers that stay as they are notice no change; a hundred changes lose nothing") {

@@ -2,6 +2,7 @@
 // that keeps steps as an MPPS SCP does and can be told to misbehave.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
@@ -147,6 +148,12 @@ inline gateway::MppsMessage create_message(int number, const std::string& modali
 inline gateway::MppsMessage update_message(int number, mapping::DataSet modifications) {
   return {mapping::Transaction::update, uid(number), std::move(modifications), "CT1",
           "t" + std::to_string(number)};
+}
+
+/// A line of Receiver::log(), about step number. what: "create", "update a".
+inline std::string effect(int number, const std::string& what) {
+  const std::size_t end = std::min(what.find(' '), what.size());
+  return what.substr(0, end) + " " + uid(number).text() + what.substr(end);
 }
 
 /// An MPPS SCP in memory. Safe from any thread.
