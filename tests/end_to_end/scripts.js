@@ -13,7 +13,7 @@ const root = new URL('../../', import.meta.url).pathname;
 const measured = { ends: [0, 1], says: /\| *wanted *\|/ };
 const pieces = {
   test: { short: (command) => `${command} -N`, says: /^Total Tests: [1-9]/m },
-  tsan: { short: (command) => `${command} -R "dimse: association_pool"`, says: /^100% tests passed, 0 tests failed out of [1-9]/m },
+  sanitizers: { short: (command) => `${command} -R "dimse: association_pool"`, says: /^100% tests passed, 0 tests failed out of [1-9]/m },
   'crash-test': { short: (command) => command.replace(/( \d+)?$/, ' 15'), says: /kills=15 / },
   fuzz: { short: (command) => command.replace(/ \d+/, ' 1'), says: /number_of_executed_units: [1-9]/ },
   soak: { short: (command) => command.replace(/ \d+$/, ' 20'), says: /All tests passed/ },

@@ -100,7 +100,7 @@ export const claims = [
   ['end_to_end: queue', 'queue.test.js', 'docs/mpps-queue.md', /mpps-queue\.sqlite/],
   ['oracle: xml_against_dcmtk', '../oracle/xml_against_dcmtk.py', 'docs/agreement.md', /^dcm2xml /],
   ['architecture', '../CMakeLists.txt', 'README.md', /^scripts\/check_architecture\.sh$/],
-  ['scripts: tsan', 'scripts.js', 'README.md', /^scripts\/test\.sh --tsan/],
+  ['scripts: sanitizers', 'scripts.js', 'README.md', /^scripts\/test\.sh --[at]san/],
   ...['test', 'crash-test', 'fuzz', 'soak', 'generate_docs', 'bench', 'bench_mapping'].map((script) =>
     [`scripts: ${script}`, 'scripts.js', undefined, new RegExp(`^scripts/${script}\\.sh\\b`)]),
   ['fresh_machine', 'fresh_machine.test.js', 'README.md',
