@@ -14,7 +14,8 @@ namespace {
 
 constexpr int frame_header_size = 24;
 constexpr int pages_after_commit = 4;  ///< four bytes of the header there: not zero, it commits
-constexpr std::size_t gathers_at_most = 1 << 20;
+/// SQLite's VFS for Unix cannot write more at once, and says then that the disk is full.
+constexpr std::size_t writes_at_most = 0x1ffff;
 
 /// At the beginning of what SQLite allocates for a file; the default VFS' file lies behind it.
 struct Log {
@@ -55,6 +56,9 @@ int write(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset)
     const int flushed = flush(log);
     return flushed != SQLITE_OK ? flushed : methods_of(log).xWrite(log.file, bytes, size, offset);
   }
+  if (log.gathered.size() + static_cast<std::size_t>(size) > writes_at_most) {
+    if (const int flushed = flush(log); flushed != SQLITE_OK) return flushed;
+  }
   if (log.gathered.empty()) log.gathered_at = offset;
   try {
     log.gathered.append(text, static_cast<std::size_t>(size));
@@ -62,7 +66,7 @@ int write(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset)
     log.gathered.clear();
     return SQLITE_IOERR_NOMEM;
   }
-  return committed || log.gathered.size() >= gathers_at_most ? flush(log) : SQLITE_OK;
+  return committed ? flush(log) : SQLITE_OK;
 }
 
 /// Calls that method of the default VFS' file once everything is in it.

@@ -138,6 +138,21 @@ TEST_CASE(
   CHECK(again.execAndGet("SELECT count(*) FROM rows").getInt() > 100);
 }
 
+TEST_CASE("a commit of any size") {
+  const Directory directory;
+  Pair pair(directory);
+  pair.through.exec("PRAGMA cache_size=2000");
+  for (int rows = 0, i = 0; i < 120; ++i) {
+    pair.through.exec("BEGIN");
+    for (int row = 0; row < 4 * i; ++row, ++rows) {
+      pair.through.exec("INSERT INTO rows(text) VALUES(hex(randomblob(500)))");
+    }
+    pair.through.exec("COMMIT");
+    REQUIRE(pair.beside.execAndGet("SELECT count(*) FROM rows").getInt() == rows);
+  }
+  CHECK(pair.beside.execAndGet("PRAGMA integrity_check").getString() == "ok");
+}
+
 TEST_CASE("a write that fails is the failure of its commit, and the next one is as good as ever") {
   const Directory directory;
   Pair pair(directory);
