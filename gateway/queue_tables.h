@@ -41,9 +41,6 @@ class QueueTables {
   std::optional<RecordedStep> step(const std::string& mpps);
   bool is_open(const std::string& mpps, const std::string& receiver);
   std::optional<MppsMessage> message(MessageId id);
-  std::vector<QueueEntry> list(const QueueFilter& filter);
-  std::vector<QueueEntry> entries(MessageId id, const std::string& receiver);
-  std::vector<QueueDepth> depths();
   bool retry(MessageId id, const std::string& receiver);
   bool discard(MessageId id, const std::string& receiver);
   std::size_t forget(QueueTime accepted_before);

@@ -16,6 +16,7 @@
 #include "gateway/gathering_vfs.h"
 #include "gateway/group_commit.h"
 #include "gateway/queue_tables.h"
+#include "gateway/queue_view.h"
 #include "gateway/shared_sync.h"
 #include "gateway/sqlite_file.h"
 
@@ -84,6 +85,12 @@ class SqliteMppsQueue::Impl {
     return answer;
   }
 
+  /// The same with what people are shown.
+  template <class Look>
+  auto see(const Look& look) {
+    return ask([&](QueueTables&) { return look(view_); });
+  }
+
   /// Runs work, and returns when what it relies on is on the disk. Others go on with the next
   /// transaction meanwhile.
   template <class Work>
@@ -117,6 +124,7 @@ class SqliteMppsQueue::Impl {
   SQLite::Database database_;
   Transactions transactions_;
   QueueTables tables_{database_};
+  QueueView view_{database_};
   std::int64_t data_version_ = 0;
   std::uint64_t transaction_ = 0;  ///< its number; guarded, as the next, by group_
   std::uint64_t promised_ = 0;     ///< the last that has to be on the disk
@@ -276,11 +284,11 @@ bool SqliteMppsQueue::is_open(const Uid& mpps, const std::string& receiver) {
 }
 
 std::vector<QueueEntry> SqliteMppsQueue::list(const QueueFilter& filter) {
-  return impl_->ask([&](QueueTables& tables) { return tables.list(filter); });
+  return impl_->see([&](QueueView& view) { return view.list(filter); });
 }
 
 std::vector<QueueEntry> SqliteMppsQueue::entries(MessageId id, const std::string& receiver) {
-  return impl_->ask([&](QueueTables& tables) { return tables.entries(id, receiver); });
+  return impl_->see([&](QueueView& view) { return view.entries(id, receiver); });
 }
 
 std::optional<MppsMessage> SqliteMppsQueue::message(MessageId id) {
@@ -288,7 +296,7 @@ std::optional<MppsMessage> SqliteMppsQueue::message(MessageId id) {
 }
 
 std::vector<QueueDepth> SqliteMppsQueue::depths() {
-  return impl_->ask([&](QueueTables& tables) { return tables.depths(); });
+  return impl_->see([&](QueueView& view) { return view.depths(); });
 }
 
 std::size_t SqliteMppsQueue::forget(QueueTime accepted_before) {
