@@ -218,9 +218,15 @@ class ConfigReader {
   }
 
   // What holds for every kind of TLS: a certificate has its key, and a server that checks its
-  // clients has a certificate. False after a fault.
+  // clients has a certificate. False after a fault, one of the files themselves included.
   template <class Files, class Wrong>
-  bool tls_files_belong_together(const Files& tls, bool server, const Wrong& wrong) {
+  bool tls_files_belong_together(const IniSection& section, const Files& tls, bool server,
+                                 const Wrong& wrong) {
+    const bool faulty =
+        std::any_of(reading_.faults.begin(), reading_.faults.end(), [&](const ConfigFault& each) {
+          return each.section == section.title() && each.key.starts_with("tls_");
+        });
+    if (faulty) return false;
     if (tls.certificate.empty() != tls.private_key.empty()) {
       const bool first = tls.certificate.empty();
       wrong(first ? "tls_certificate" : "tls_private_key",
@@ -250,7 +256,7 @@ class ConfigReader {
     const auto wrong = [&](std::string_view key, std::string what) {
       fault(line_of(section, key), section.title(), std::string(key), std::move(what));
     };
-    if (!tls_files_belong_together(tls, server, wrong)) return;
+    if (!tls_files_belong_together(section, tls, server, wrong)) return;
     const auto made = server ? web::TlsContext::for_server(tls) : web::TlsContext::for_client(tls);
     if (made) return;
     const std::string& what = made.fault().what;
@@ -263,7 +269,7 @@ class ConfigReader {
     const auto wrong = [&](std::string_view key, std::string what) {
       fault(line_of(section, key), section.title(), std::string(key), std::move(what));
     };
-    if (!tls_files_belong_together(tls, scp, wrong)) return;
+    if (!tls_files_belong_together(section, tls, scp, wrong)) return;
     if (!scp && !tls.certificate.empty() && tls.trusted.empty()) {
       return wrong("tls_trusted", "missing, expected the CAs that the SCP's certificate is of");
     }

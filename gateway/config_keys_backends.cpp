@@ -99,17 +99,17 @@ Keys origin_server_backend_keys(web::UserAgentOptions& agent, BackendConfig& bac
             agent.redirect_origins),
       text("username", "", who.username),
       secret_file("password_file", who.password),
-      text("bearer_token_file", "", who.bearer_token_file),
+      file(text("bearer_token_file", "", who.bearer_token_file)),
       text("oauth_token_uri", "", who.oauth.token_uri),
       text("oauth_client_id", "", who.oauth.client_id),
       secret_file("oauth_client_secret_file", who.oauth.client_secret),
       text("oauth_scope", "", who.oauth.scope),
-      text("oauth_tls_trusted", "", who.oauth.tls_trusted),
+      file(text("oauth_tls_trusted", "", who.oauth.tls_trusted)),
       yes_no("forward_bearer_token", "no", who.forward_bearer_token),
       yes_no("plain_text_credentials", "no", who.plain_text),
-      text("tls_trusted", "", agent.tls.trusted),
-      text("tls_certificate", "", agent.tls.certificate),
-      text("tls_private_key", "", agent.tls.private_key),
+      file(text("tls_trusted", "", agent.tls.trusted)),
+      file(text("tls_certificate", "", agent.tls.certificate)),
+      file(text("tls_private_key", "", agent.tls.private_key)),
   };
 }
 

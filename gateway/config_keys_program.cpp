@@ -75,9 +75,9 @@ Keys audit_keys(AuditOptions& audit, bool& off) {
       text("enterprise_site_id", "", audit.rules.source.site),
       integer("buffer_megabytes", "256", 1, 1000000,
               [&audit](std::uint64_t number) { audit.rules.buffer_bytes = number << 20; }),
-      text("tls_trusted", "", audit.syslog.tls.trusted),
-      text("tls_certificate", "", audit.syslog.tls.certificate),
-      text("tls_private_key", "", audit.syslog.tls.private_key),
+      file(text("tls_trusted", "", audit.syslog.tls.trusted)),
+      file(text("tls_certificate", "", audit.syslog.tls.certificate)),
+      file(text("tls_private_key", "", audit.syslog.tls.private_key)),
   };
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 
 namespace gateway {
@@ -33,6 +34,18 @@ Key at_start(Key key) {
 
 Key from_front(Key key) {
   key.from_front = true;
+  return key;
+}
+
+Key file(Key key) {
+  key.apply = [read = std::move(key.apply)](const std::string& value) {
+    std::error_code error;
+    const auto found = std::filesystem::status(value, error);
+    if (std::filesystem::exists(found) && !std::filesystem::is_regular_file(found)) {
+      return fmt::format("cannot use {}: expected a regular file", value);
+    }
+    return read(value);
+  };
   return key;
 }
 
@@ -106,18 +119,18 @@ Key words(std::string name, std::string allowed, std::set<std::string>& target,
 }
 
 Key secret_file(std::string name, std::string& target) {
-  return {std::move(name), "", "empty, or a file whose first line is the secret",
-          [&target](const std::string& value) {
-            std::string secret;
-            if (!value.empty()) {
-              std::ifstream file(value);
-              std::getline(file, secret);
-              if (secret.ends_with('\r')) secret.pop_back();
-              if (secret.empty()) return fmt::format("cannot read a secret from {}", value);
-            }
-            target = std::move(secret);
-            return std::string();
-          }};
+  return file({std::move(name), "", "empty, or a file whose first line is the secret",
+               [&target](const std::string& value) {
+                 std::string secret;
+                 if (!value.empty()) {
+                   std::ifstream in(value);
+                   std::getline(in, secret);
+                   if (secret.ends_with('\r')) secret.pop_back();
+                   if (secret.empty()) return fmt::format("cannot read a secret from {}", value);
+                 }
+                 target = std::move(secret);
+                 return std::string();
+               }});
 }
 
 Key integer(std::string name, std::string default_value, std::uint64_t low, std::uint64_t high,
@@ -146,19 +159,19 @@ namespace {
 Key credentials_file(std::string name, std::string allowed,
                      std::string web::AuthenticationFiles::*which,
                      web::AuthenticationFiles& target) {
-  return {std::move(name), "", std::move(allowed), [which, &target](const std::string& value) {
-            if (!value.empty()) {
-              web::AuthenticationFiles alone;
-              alone.*which = value;
-              const auto made = web::Authentication::make(alone);
-              if (!made) {
-                const std::string& what = made.fault().what;
-                return what.substr(what.find(": ") + 2);
-              }
-            }
-            target.*which = value;
-            return std::string();
-          }};
+  return file({std::move(name), "", std::move(allowed), [which, &target](const std::string& value) {
+                 if (!value.empty()) {
+                   web::AuthenticationFiles alone;
+                   alone.*which = value;
+                   const auto made = web::Authentication::make(alone);
+                   if (!made) {
+                     const std::string& what = made.fault().what;
+                     return what.substr(what.find(": ") + 2);
+                   }
+                 }
+                 target.*which = value;
+                 return std::string();
+               }});
 }
 
 }  // namespace

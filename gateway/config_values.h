@@ -42,6 +42,9 @@ namespace value {
 Key required(Key key);
 Key at_start(Key key);
 Key from_front(Key key);
+/// The value names a file. What is there and is no regular file, nor leads to one, is refused
+/// before anybody opens it: reading a pipe may never end.
+Key file(Key key);
 
 Key text(std::string name, std::string default_value, std::string& target);
 /// 1 to 16 characters. PS3.5, 6.2
@@ -115,9 +118,9 @@ Key tokens_file(web::AuthenticationFiles& target);
 template <class TlsFiles>
 Keys tls_keys(TlsFiles& files) {
   return {
-      text("tls_certificate", "", files.certificate),
-      text("tls_private_key", "", files.private_key),
-      text("tls_trusted", "", files.trusted),
+      file(text("tls_certificate", "", files.certificate)),
+      file(text("tls_private_key", "", files.private_key)),
+      file(text("tls_trusted", "", files.trusted)),
   };
 }
 

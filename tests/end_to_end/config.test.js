@@ -1,6 +1,7 @@
 // The command line and the configuration file (ARCHITECTURE, 3 and 4): every fault is named with
 // file and line, what runs is what was written, and a stop finishes what has begun.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import { once } from 'node:events';
@@ -115,6 +116,52 @@ sink = yes
     const { code, stderr } = await check('/etc');
     assert.equal(code, 2);
     assert.equal(stderr, '/etc: cannot be read: expected an INI file\n');
+  });
+
+  test('a pipe in place of a file that a key names is a fault of its own, and nothing waits for it', async () => {
+    const pipe = house.newPath('-pipe');
+    execFileSync('mkfifo', [pipe]);
+    const file = write(`[dimse]
+mpps = ris
+users = ${pipe}
+tokens = ${pipe}
+tls_certificate = ${pipe}
+tls_private_key = ${pipe}
+tls_trusted = ${pipe}
+[web]
+mpps = legacy
+users = ${pipe}
+tls_trusted = ${pipe}
+[admin]
+users = ${pipe}
+[audit]
+syslog = tls://127.0.0.1
+tls_trusted = ${pipe}
+[backend ris]
+kind = origin-server
+base_uri = https://127.0.0.1
+password_file = ${pipe}
+bearer_token_file = ${pipe}
+oauth_client_secret_file = ${pipe}
+oauth_tls_trusted = ${pipe}
+tls_trusted = ${pipe}
+[backend legacy]
+kind = scp
+ae_title = RIS
+host = 127.0.0.1
+password_file = ${pipe}
+bearer_token_file = ${pipe}
+tls_trusted = ${pipe}
+`);
+    const { code, stderr } = await check(file);
+    assert.equal(code, 2);
+    let section;
+    const expected = fs.readFileSync(file, 'utf8').split('\n').flatMap((text, index) => {
+      section = text.match(/^\[.*\]$/)?.[0] ?? section;
+      const key = text.match(/^(\w+) = .*-pipe$/)?.[1];
+      return key ? [`${file}:${index + 1}: ${section} ${key}: cannot use ${pipe}: expected a regular file`] : [];
+    });
+    assert.deepEqual(stderr.trim().split('\n'), expected);
   });
 
   test('a line that is neither section, key nor comment is a fault with its line', async () => {

@@ -656,19 +656,29 @@ describe('a signal at an unfortunate time', () => {
     for (let i = 0; i < 5; i++) assert.deepEqual(await find(gateway), ['B']);
   });
 
-  test('SIGTERM while a file of the configuration does not answer: stops within its grace', async () => {
+  test('a pipe where a file should be: the reload says so and changes nothing, and the next one goes on', async () => {
     const web = { mpps: 'local' };
     const backends = { 'backend local': { kind: 'store' } };
-    const gateway = await start('silent file', { web, ...backends });
+    const gateway = await start('pipe', { web, ...backends });
     const pipe = house.newPath();
     execFileSync('mkfifo', [pipe]);
     write(gateway, { web: { ...web, users: pipe }, ...backends });
+    await refused(gateway);
+    assert.ok(gateway.log().includes(` [web] users: cannot use ${pipe}: expected a regular file\n`), gateway.log());
+    assert.equal((await get(gateway, target(newUid()))).status, 404);
+    await reload(gateway, { web, ...backends });
+  });
+
+  test('SIGTERM while the configuration file does not answer: stops within its grace', async () => {
+    const gateway = await start('silent file', { web: { mpps: 'local' }, 'backend local': { kind: 'store' } });
+    fs.rmSync(gateway.configuration);
+    execFileSync('mkfifo', [gateway.configuration]);
     gateway.child.signal('SIGHUP');
     // It can be opened for writing as soon as somebody reads: the reload has come to it, and gets nothing.
     let silent;
-    await until(limit, () => `the users file is read\n${gateway.log()}`, () => {
+    await until(limit, () => `the configuration is read\n${gateway.log()}`, () => {
       try {
-        silent = fs.openSync(pipe, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
+        silent = fs.openSync(gateway.configuration, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
         return true;
       } catch (error) {
         assert.equal(error.code, 'ENXIO');

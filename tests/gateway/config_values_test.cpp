@@ -2,7 +2,10 @@
 // every key of the table (config_keys_test.cpp).
 #include "gateway/config_values.h"
 
+#include <sys/stat.h>
+
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <fstream>
 
 #include "tests/gateway/queue_support.h"
@@ -90,14 +93,41 @@ TEST_CASE("a secret is the first line of its file, and stands in no message") {
   const Key key = value::secret_file("password_file", target);
   CHECK(key.apply(file("top secret\r\nand more\n")) == "");
   CHECK(target == "top secret");
-  for (const std::string& wrong :
-       {file("\nsecond line"), directory.path().string(), std::string("/nowhere/at/all")}) {
+  for (const std::string& wrong : {file("\nsecond line"), std::string("/nowhere/at/all")}) {
     CAPTURE(wrong);
     CHECK(key.apply(wrong) == "cannot read a secret from " + wrong);
   }
   CHECK(target == "top secret");
   CHECK(key.apply("") == "");
   CHECK(target.empty());
+}
+
+TEST_CASE("what a key names as a file is a regular one, or leads to one, before it is opened") {
+  const queue_test::Directory directory;
+  const auto path = [&](const char* name) { return (directory.path() / name).string(); };
+  std::ofstream(path("secret")) << "top secret\n";
+  std::filesystem::create_symlink("secret", path("link"));
+  REQUIRE(::mkfifo(path("pipe").c_str(), 0600) == 0);
+  std::filesystem::create_symlink("pipe", path("link to a pipe"));
+  std::filesystem::create_symlink("nothing", path("link to nothing"));
+  std::string read;
+  const Key key = value::file(value::text("tls_trusted", "", read));
+  for (const auto& good : {std::string(), path("secret"), path("link")}) {
+    CAPTURE(good);
+    CHECK(key.apply(good) == "");
+    CHECK(read == good);
+  }
+  for (const auto& wrong : {directory.path().string(), path("pipe"), path("link to a pipe"),
+                            std::string("/dev/zero")}) {
+    CAPTURE(wrong);
+    CHECK(key.apply(wrong) == "cannot use " + wrong + ": expected a regular file");
+  }
+  CHECK(read == path("link"));
+  // What is not there is for its reader to say.
+  for (const auto& missing : {path("nothing"), path("link to nothing")}) {
+    CAPTURE(missing);
+    CHECK(key.apply(missing) == "");
+  }
 }
 
 TEST_CASE("files of users and tokens are read at once, and told by their names") {
