@@ -92,10 +92,13 @@ struct Halves {
   }
 };
 
-/// The state before the first character: value 1 of (0008,0005), whatever it is.
+/// The state before the first character: value 1 of (0008,0005). A kanji set may stand there by
+/// mistake, without the backslash before it: Latin letters are Latin letters for all that.
 Halves initial_halves(std::span<const std::uint8_t> terms) {
   Halves halves;
-  if (!terms.empty()) halves.designate(terms[0]);
+  if (terms.empty()) return halves;
+  const CodedSet& first = coded_set(terms[0]);
+  if (first.bytes() == 1 || first.half() == CodedSet::Half::right) halves.designate(terms[0]);
   return halves;
 }
 

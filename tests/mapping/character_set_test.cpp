@@ -55,6 +55,10 @@ const std::vector<Example>& examples() {
       {"Arabic", "ISO_IR 127", Vr::PN, "\xE2\xC8\xC7\xE6\xEA^\xE4\xE6\xD2\xC7\xD1",
        "\u0642\u0628\u0627\u0646\u064A^\u0644\u0646\u0632\u0627\u0631"},
       {"Thai", "ISO_IR 166", Vr::PN, "\xA1\xD2\xC3", "การ"},
+      {"kanji in value 1, a common mistake", "ISO 2022 IR 87", Vr::PN,
+       "Yamada^Tarou=\x1B$B;3ED\x1B(B^\x1B$BB@O:\x1B(B", "Yamada^Tarou=山田^太郎"},
+      {"hangul in value 1, a common mistake", "ISO 2022 IR 149", Vr::PN,
+       "Hong^Gildong=\xFB\xF3^\xD1\xCE\xD4\xD7", "Hong^Gildong=洪^吉洞"},
       {"katakana alone", "ISO_IR 13", Vr::PN, "\xD4\xCF\xC0\xDE", "ﾔﾏﾀﾞ"},
   };
   return all;
