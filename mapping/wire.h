@@ -53,7 +53,8 @@ struct WireWriteOptions {
   std::size_t* count_replaced = nullptr;
 };
 
-/// Fault (character_set): the configured set does not hold the text; names the tag.
+/// Fault (character_set): the configured set does not hold the text, or the length field of its VR
+/// not the text in this set; names the tag.
 Result<std::string> write_data_set(DataSetView data_set, TransferSyntax syntax,
                                    const WireWriteOptions& options = {});
 

@@ -99,14 +99,24 @@ class Writer {
     out_.reserve(size_hint + size_hint / 8 + 64);
   }
 
-  std::string write(DataSetView data_set) {
+  Result<std::string> write(DataSetView data_set) {
     // First: nothing below it stands in a data set.
     if (!character_set_.is_default_repertoire()) write_character_set();
-    for (const Element& element : data_set) write(element);
+    for (const Element& element : data_set) {
+      write(element);
+      if (too_long_) return refuse(*too_long_, element.tag);
+    }
     return std::move(out_);
   }
 
  private:
+  Fault refuse(Tag tag, Tag outermost) const {
+    return {Fault::Kind::character_set,
+            fmt::format("{}: expected text of at most 65534 bytes in {}", to_string(tag),
+                        character_set_.value()),
+            {outermost}};
+  }
+
   void write_character_set() {
     write_header(tags::SpecificCharacterSet, facts(Vr::CS), 0);
     const std::size_t start = out_.size();
@@ -145,6 +155,8 @@ class Writer {
     else
       out_.append(element.value);
     if (swapped) swap(start, vr.unit);
+    // Only encoded text becomes longer than it was.
+    if (explicit_ && !vr.long_header && out_.size() - start > 0xFFFE) too_long_ = element.tag;
     end_value(start, vr);
   }
 
@@ -252,7 +264,8 @@ class Writer {
   const bool explicit_;
   const bool big_endian_;
   const CharacterSet character_set_;
-  const bool as_stored_;  // the canonical form is the wire form
+  const bool as_stored_;         // the canonical form is the wire form
+  std::optional<Tag> too_long_;  // for the length field of its VR, in this set
   std::string out_;
 };
 

@@ -245,6 +245,33 @@ TEST_CASE("the set to write: configured, else the peer's, else the smallest, els
         "fault: 00100010: expected text that ISO_IR 144 holds");
 }
 
+TEST_CASE("text that its set makes longer than its VR can be is a fault, and never cut in two") {
+  std::string text;
+  while (text.size() < 60000) text += "aあ";  // each change of sets is three bytes
+  DataSetBuilder builder;
+  builder.begin_sequence(tags::ScheduledProcedureStepSequence).begin_item();
+  builder.add(Tag(0x0040, 0x0007), Vr::LO, text).end_item().end_sequence();
+  const DataSet data_set = builder.build().value();
+  WireWriteOptions options{.configured = CharacterSet::parse("\\ISO 2022 IR 87").value(),
+                           .used_by_peer = {}};
+  std::size_t replaced = 0;
+  for (std::size_t* count : {static_cast<std::size_t*>(nullptr), &replaced}) {
+    options.count_replaced = count;
+    const auto refused =
+        write_data_set(data_set, TransferSyntax::explicit_vr_little_endian, options);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.fault().what ==
+          "00400007: expected text of at most 65534 bytes in \\ISO 2022 IR 87");
+    CHECK(refused.fault().kind == Fault::Kind::character_set);
+    CHECK(refused.fault().attributes == std::vector{tags::ScheduledProcedureStepSequence});
+  }
+  // Implicit VR has room for it.
+  const auto syntax = TransferSyntax::implicit_vr_little_endian;
+  CHECK(read_data_set(write_data_set(data_set, syntax, options).value(), syntax).value().data_set ==
+        data_set);
+  CHECK(write_data_set(data_set, TransferSyntax::explicit_vr_little_endian));
+}
+
 TEST_CASE("one set for an MPPS: declared for ASCII text too (F25)") {
   const auto syntax = TransferSyntax::explicit_vr_little_endian;
   WireWriteOptions options{.configured = CharacterSet::utf_8(), .used_by_peer = {}};
