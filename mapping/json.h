@@ -14,7 +14,8 @@ namespace mapping {
 struct JsonReadOptions {
   std::size_t max_bytes = 64u << 20;  ///< of the text
   /// Refuse values that break the length or character rules of their VR (rule D19): right for the
-  /// body of a request, too strict for what a server answers.
+  /// body of a request, too strict for what a server answers. Without it a number with more digits
+  /// than a DS has room for is rounded (rule D8).
   bool enforce_vr_limits = false;
 };
 

@@ -366,6 +366,9 @@ bool JsonParser::text(Vr vr, std::size_t index, std::string_view& text) {
   if (vr == Vr::PN && text.find('=') != std::string_view::npos) {
     return invalid("an object of component groups instead of '=' in a string (VR PN)");
   }
+  const bool rounded = token == Token::number && vr == Vr::DS && !options_.enforce_vr_limits &&
+                       text.size() > max_decimal_string;
+  if (rounded && round_decimal(text, decimal_)) text = decimal_;
   if (token == Token::number && !fits_vr(vr, text)) {
     return invalid(vr == Vr::IS ? "an integer of at most 12 characters (VR IS)"
                                 : "a number of at most 16 characters (VR DS)");

@@ -92,6 +92,7 @@ class JsonParser : private JsonScanner {
   std::string values_;                    ///< value field of the innermost, where it is composed
   std::array<std::string, 3> groups_;     ///< of the last person name
   std::string name_;                      ///< the last person name of more than one group
+  std::string decimal_;                   ///< the last number that was rounded
   DataSet found_;
 };
 

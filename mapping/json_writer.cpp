@@ -45,8 +45,8 @@ bool survives_as_number(std::string_view text, bool fraction_allowed) {
   const std::string_view whole = text.substr(0, point);
   if (digits > 15 || whole.empty() || (whole.size() > 1 && whole[0] == '0')) return false;
   if (point == std::string_view::npos) return true;
-  // 0.00001 would come back as 1e-5.
-  return text.back() >= '1' && text.back() <= '9' && !text.starts_with("0.00000");
+  // 0.00005 would come back as 5e-05.
+  return text.back() >= '1' && text.back() <= '9' && !text.starts_with("0.0000");
 }
 
 // Delimiters without a name between them, which JSON has no form for but the empty value.

@@ -104,6 +104,21 @@ char* write_number_text(Vr vr, const char* number, char* to) {
   return std::copy(tag.begin(), tag.end(), to);
 }
 
+bool round_decimal(std::string_view number, std::string& rounded) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+  if (error != std::errc() || end != number.data() + number.size()) return false;
+  char text[max_number_text];
+  char* last = text + max_number_text;
+  for (int digits = max_decimal_string; last - text > std::ptrdiff_t{max_decimal_string};
+       --digits) {
+    last =
+        std::to_chars(text, text + max_number_text, value, std::chars_format::general, digits).ptr;
+  }
+  rounded.assign(text, last);
+  return true;
+}
+
 bool exact_as_double(Vr vr, const char* number) {
   constexpr std::int64_t exact = std::int64_t{1} << 53;
   if (vr == Vr::UV) return load<std::uint64_t>(number) <= static_cast<std::uint64_t>(exact);

@@ -20,6 +20,13 @@ inline constexpr std::size_t max_number_text = 32;
 /// where there is room for max_number_text. Returns its end; null if the number is not finite.
 char* write_number_text(Vr vr, const char* number, char* to);
 
+/// Characters of the longest Decimal String.
+inline constexpr std::size_t max_decimal_string = 16;
+
+/// Rounds a decimal number to as many digits as a Decimal String has room for. False if it is no
+/// finite number; rounded is then untouched.
+bool round_decimal(std::string_view number, std::string& rounded);
+
 /// Bytes of one number in a value field: as VrFacts::unit, but 4 for AT.
 std::size_t number_width(Vr vr);
 

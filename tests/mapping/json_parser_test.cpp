@@ -58,6 +58,8 @@ TEST_CASE("numbers keep their text: IS, DS, SV, UV as number or string (D8)") {
        R"({"00101030":{"vr":"DS","Value":["1.10"]}})"},
       {R"({"00101030":{"vr":"DS","Value":["+5","81.5","1e400",-0]}})",
        R"({"00101030":{"vr":"DS","Value":["+5",81.5,"1e400","-0"]}})"},
+      {R"({"00101030":{"vr":"DS","Value":["0.0001","0.00005","-0.00005"]}})",
+       R"({"00101030":{"vr":"DS","Value":[0.0001,"0.00005","-0.00005"]}})"},  // else 5e-05
       {R"({"00200011":{"vr":"IS","Value":["007",7,"-3"]}})",
        R"({"00200011":{"vr":"IS","Value":["007",7,-3]}})"},
       {R"({"00720082":{"vr":"SV","Value":["9007199254740993",5]}})",
@@ -68,6 +70,24 @@ TEST_CASE("numbers keep their text: IS, DS, SV, UV as number or string (D8)") {
        R"({"00280009":{"vr":"AT","Value":["0018106A"]}})"},  // D9
   };
   for (const auto& [in, out] : rows) CHECK(rewritten(in) == out);
+}
+
+// A weight in pounds is a number of 17 digits in kilograms, and no reason to answer no worklist.
+TEST_CASE("a number too long for a DS is rounded in an answer, and refused in a request (D8)") {
+  const std::pair<const char*, const char*> rows[] = {
+      {"0.30000000000000004", "0.3"},
+      {"154.32358352941176", "154.323583529412"},
+      {"-154.32358352941176", "-154.32358352941"},
+      {"-1.2345678901234567e-300", R"("-1.23456789e-300")"},
+      {"12345678901234567890", R"("1.2345678901e+19")"},
+      {"0.1234567890123456789", "0.12345678901235"},
+  };
+  for (const auto& [in, out] : rows) {
+    const std::string before = R"({"00101030":{"vr":"DS","Value":[)";
+    CHECK(rewritten(before + in + "]}}") == before + out + "]}}");
+    CHECK(strictly(before + in + "]}}") ==
+          "fault: 00101030: expected a number of at most 16 characters (VR DS)");
+  }
 }
 
 TEST_CASE("faults name the attribute path and what was expected, never a value") {
@@ -105,7 +125,7 @@ TEST_CASE("faults name the attribute path and what was expected, never a value")
        "001021C0: expected a number in the range of its VR (VR US)"},
       {R"({"001021C0":{"vr":"US","Value":["4"]}})",
        "001021C0: expected a number in the range of its VR (VR US)"},
-      {R"({"00101030":{"vr":"DS","Value":[0.30000000000000004]}})",
+      {R"({"00101030":{"vr":"DS","Value":[100000000000000000e300]}})",
        "00101030: expected a number of at most 16 characters (VR DS)"},  // D8
       {R"({"00200011":{"vr":"IS","Value":[1.5]}})",
        "00200011: expected an integer of at most 12 characters (VR IS)"},
