@@ -47,6 +47,11 @@ class PrivateCreators {
   std::vector<std::pair<Tag, std::string_view>> owners_;
 };
 
+/// Whether it begins with U+FFFE or U+FFFF.
+bool is_no_character(std::string_view utf_8) {
+  return utf_8.starts_with("\xEF\xBF\xBE") || utf_8.starts_with("\xEF\xBF\xBF");
+}
+
 class Writer {
  public:
   explicit Writer(std::string& out) : out_(out) {}
@@ -197,6 +202,9 @@ class Writer {
     for (std::size_t i = 0; i < text.size(); ++i) {
       const auto c = static_cast<unsigned char>(text[i]);
       if (c >= 0x80) non_ascii_ = true;
+      if (c == 0xEF && is_no_character(text.substr(i))) {
+        refuse(tag, "no U+FFFE and no U+FFFF: XML 1.0 has neither");
+      }
       if (c >= 0x20 && c != '&' && c != '<' && c != '>' && c != '"') continue;
       if (c == '\t' || c == '\n') continue;
       out_.append(text.substr(plain, i - plain));

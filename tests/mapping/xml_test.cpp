@@ -265,6 +265,11 @@ TEST_CASE("document types, entities, other encodings and broken XML are refused 
 TEST_CASE("what XML cannot hold is a fault and leaves nothing behind (E10)") {
   CHECK(written(from_json(R"({"00100020":{"vr":"LO","Value":["a\u0001"]}})")) ==
         "fault: 00100020: expected no control character but TAB, LF and CR: XML 1.0 has no other");
+  for (const char* no_character : {R"(a\uFFFEb)", R"(a\uFFFF)"}) {
+    CHECK(written(from_json(R"({"00100020":{"vr":"LO","Value":[")" + std::string(no_character) +
+                            R"("]}})")) ==
+          "fault: 00100020: expected no U+FFFE and no U+FFFF: XML 1.0 has neither");
+  }
   CHECK(read_xml(written(from_json(R"({"00104000":{"vr":"LT","Value":["a\r\nb\tc"]}})"))).value() ==
         from_json(R"({"00104000":{"vr":"LT","Value":["a\r\nb\tc"]}})"));
 }
