@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 
@@ -10,6 +11,7 @@
 #include "dimse/exchange.h"
 #include "dimse/library.h"
 #include "dimse/settlement.h"
+#include "mapping/tags.h"
 #include "mapping/uids.h"
 
 namespace dimse {
@@ -21,6 +23,7 @@ using mapping::NetworkEvent;
 using mapping::Outcome;
 using mapping::Transaction;
 using Lease = AssociationPool::Lease;
+namespace status = mapping::dimse_status;
 namespace uids = mapping::uids;
 
 std::optional<UserIdentity> user_of(const ScuOptions& options) {
@@ -247,14 +250,42 @@ Outcome Scu::update(const mapping::Uid& mpps, const DataSet& modifications,
   return settle_update(modifications, impl_->lost(*this, std::move(outcome), send, mpps, context));
 }
 
+namespace {
+
+/// An SCP may return what it is asked for and no more: text without the set that it is in. rule F26
+mapping::AttributeList with_character_set(mapping::AttributeList attributes) {
+  const bool asked = std::find(attributes.begin(), attributes.end(),
+                               mapping::tags::SpecificCharacterSet) != attributes.end();
+  if (attributes.empty() || asked) return attributes;
+  attributes.insert(attributes.begin(), mapping::tags::SpecificCharacterSet);
+  return attributes;
+}
+
+/// Where all text is ASCII it has none, and may warn of that. asked: by the caller; found: by it.
+void forget_character_set(Outcome& outcome, const mapping::AttributeList& asked,
+                          mapping::DataSetView found) {
+  std::erase(outcome.attributes, mapping::tags::SpecificCharacterSet);
+  const bool list = outcome.status == status::attribute_list_error ||
+                    outcome.status == status::requested_optional_attributes_not_supported;
+  const bool all = std::all_of(asked.begin(), asked.end(), [&](mapping::Tag tag) {
+    return tag == mapping::tags::SpecificCharacterSet || found.find(tag);
+  });
+  if (list && all) outcome = Outcome::answered(status::success);
+}
+
+}  // namespace
+
 Outcome Scu::retrieve(const mapping::Uid& mpps, const mapping::AttributeList& attributes,
                       DataSet& found, const Context& context) {
   Command request;
   request.field = command_field::n_get_rq;
   request.requested_sop_class = uids::mpps_retrieve;  // rule F14
   request.requested_sop_instance = mpps.text();
-  request.attribute_identifier_list = attributes;
-  return impl_->ask(Transaction::retrieve, uids::mpps_retrieve, request, nullptr, context, &found);
+  request.attribute_identifier_list = with_character_set(attributes);
+  auto outcome =
+      impl_->ask(Transaction::retrieve, uids::mpps_retrieve, request, nullptr, context, &found);
+  if (outcome.good() && !attributes.empty()) forget_character_set(outcome, attributes, found);
+  return outcome;
 }
 
 namespace {

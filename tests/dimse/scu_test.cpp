@@ -156,6 +156,52 @@ TEST_CASE("An N-GET's statuses with and without an Attribute List (rule F28; map
   }
 }
 
+TEST_CASE("An N-GET with a list asks for the character set of the answer, too (rule F26)") {
+  // An SCP that returns what is asked for to the letter, and has no text but in Latin 1.
+  const std::string name("\x10\0\x10\0PN\6\0M\xFCller", 14);
+  const std::string set("\x08\0\x05\0CS\x0A\0ISO_IR 100", 18);
+  const std::string step_id("\x40\0\x53\2SH\4\0PPS1", 12);
+  std::atomic<std::uint16_t> status{0x0000};
+  std::atomic<bool> knows_set{true};
+  std::vector<std::vector<mapping::Tag>> asked;
+  RawScp scp([&](RawPeer& peer, int) {
+    accept(peer);
+    while (auto get = peer.receive_message()) {
+      const auto& list = get->attribute_identifier_list;
+      asked.push_back(list);
+      const auto wants = [&](mapping::Tag tag) {
+        return list.empty() || std::find(list.begin(), list.end(), tag) != list.end();
+      };
+      std::string found;
+      if (wants(tags::SpecificCharacterSet) && knows_set) found += set;
+      if (wants(tags::PatientName) && knows_set) found += name;
+      if (wants(tags::PerformedProcedureStepID)) found += step_id;
+      peer.send(message(7, dimse::response_to(*get, status), found));
+    }
+    peer.send(release_rp);
+  });
+  dimse::Scu scu(options_for(scp.port()), {});
+  DataSet found;
+  REQUIRE(scu.retrieve(uid("1.2.3"), {tags::PatientName}, found, context()).good());
+  CHECK(found.view().text(tags::PatientName) == "M\u00fcller");
+  REQUIRE(scu.retrieve(uid("1.2.3"), {}, found, context()).good());
+  CHECK(asked == std::vector<std::vector<mapping::Tag>>{
+                     {tags::SpecificCharacterSet, tags::PatientName}, {}});
+
+  // One whose text is ASCII has no such attribute. That is no news to whoever asked for others.
+  knows_set = false;
+  for (auto warning :
+       {status::requested_optional_attributes_not_supported, status::attribute_list_error}) {
+    status = warning;
+    auto outcome = scu.retrieve(uid("1.2.3"), {tags::PerformedProcedureStepID}, found, context());
+    CHECK(outcome.status == status::success);
+    CHECK(outcome.attributes.empty());
+    outcome = scu.retrieve(uid("1.2.3"), {tags::PatientName, tags::PerformedProcedureStepID}, found,
+                           context());
+    CHECK(outcome.status == warning);
+  }
+}
+
 TEST_CASE("N-SET names Requested UIDs, N-CREATE Affected ones (rule F13)") {
   std::promise<dimse::Command> create, set;
   RawScp scp([&](RawPeer& peer, int) {
