@@ -244,15 +244,25 @@ OriginReply OriginClient::exchange(Try& now) {
   return connections.exchange(now.request, now.context, now.cancellable);
 }
 
+namespace {
+
+/// Why nothing was sent.
+std::string not_sent(const OriginReply& reply) {
+  if (reply.event == NetworkEvent::busy) return "All connections to the origin server are busy";
+  const std::string& fault = reply.tls_fault.empty() ? reply.connect_fault : reply.tls_fault;
+  if (!fault.empty()) return mapping::to_error_comment(fault);
+  return reply.event == NetworkEvent::tls_failed ? "The TLS handshake with the origin server failed"
+                                                 : "The origin server cannot be reached";
+}
+
+}  // namespace
+
 Outcome without_answer(Transaction transaction, const OriginReply& reply) {
   switch (reply.how) {
     case OriginReply::How::cancelled:
       return Outcome::answered(status::cancel);
     case OriginReply::How::not_sent:
-      return Outcome::unreachable(transaction, reply.event,
-                                  reply.event == NetworkEvent::busy
-                                      ? "All connections to the origin server are busy"
-                                      : "The origin server cannot be reached");
+      return Outcome::unreachable(transaction, reply.event, not_sent(reply));
     case OriginReply::How::no_token:
       return Outcome::unreachable(transaction, reply.event,
                                   "There is no access token for the origin server");

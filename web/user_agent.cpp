@@ -104,12 +104,7 @@ class UserAgent::Impl {
 
 Outcome UserAgent::Impl::probe(const Context& context) {
   const OriginReply reply = client_.options(context);
-  if (reply.how != OriginReply::How::answered) {
-    Outcome outcome = without_answer(Transaction::retrieve, reply);
-    const std::string& fault = reply.tls_fault.empty() ? reply.connect_fault : reply.tls_fault;
-    if (!fault.empty()) outcome.error_comment = mapping::to_error_comment(fault);
-    return outcome;
-  }
+  if (reply.how != OriginReply::How::answered) return without_answer(Transaction::retrieve, reply);
   if (reply.status == 502 || reply.status == 503 || reply.status == 504) {
     return Outcome::unreachable(Transaction::retrieve, mapping::NetworkEvent::none,
                                 fmt::format("HTTP status {}", reply.status));

@@ -36,7 +36,8 @@ inline const std::string no_answer_in_time = "The origin server did not answer i
 inline const std::string broke = "The connection to the origin server broke";
 inline const std::string unreadable = "The answer of the origin server cannot be read";
 inline const std::string no_model = "The origin server answered in no DICOM model";
-inline const std::string cannot_be_reached = "The origin server cannot be reached";
+inline const std::string refused_connection = "cannot connect: Connection refused";
+inline const std::string no_handshake = "The TLS handshake with the origin server failed";
 
 inline void to_nobody(UserAgentOptions& options) {
   options.base_uri = "http://127.0.0.1:" + std::to_string(web_test::dead_port());

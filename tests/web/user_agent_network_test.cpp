@@ -24,7 +24,7 @@ TEST_CASE("5b: every row of what happens on the network; the DIMSE front's own a
     for (const std::string& row : {down, connect}) {
       shown(row, transaction,
             {.dimse = busy,
-             .comment = cannot_be_reached,
+             .comment = refused_connection,
              .how = How::unreachable,
              .event = NetworkEvent::connect_failed,
              .requests = 0,
@@ -32,7 +32,7 @@ TEST_CASE("5b: every row of what happens on the network; the DIMSE front's own a
     }
     shown(connect, transaction,
           {.dimse = busy,
-           .comment = cannot_be_reached,
+           .comment = no_handshake,
            .how = How::unreachable,
            .event = NetworkEvent::tls_failed,
            .requests = 0,

@@ -45,9 +45,9 @@ Case no_answer(const std::string& row, Script script, std::uint16_t dimse,
   rest.event = event;
   return told(row, std::move(script), dimse, comment, std::move(rest));
 }
-Case never_sent(const std::string& row, NetworkEvent event,
+Case never_sent(const std::string& row, const std::string& comment, NetworkEvent event,
                 const std::function<void(UserAgentOptions&)>& change) {
-  return told(row, {}, 0x0213, cannot_be_reached,
+  return told(row, {}, 0x0213, comment,
               {.how = How::unreachable, .event = event, .change = change});
 }
 /// One case for each code.
@@ -181,12 +181,14 @@ std::vector<Case> create_cases() {
        each("500, 502, 504, other", {500, 502, 504, 402, 422, 505, 599}, 0x0110),
        {passes("3xx", {moved(307, "/a"), moved(308, "/b"), answer(201)})},
        each("3xx", {300, 301, 302, 303, 304}, 0x0110),
-       {never_sent("request never sent (DNS, connect, TLS)", NetworkEvent::connect_failed,
-                   to_nobody),
+       {never_sent("request never sent (DNS, connect, TLS)", refused_connection,
+                   NetworkEvent::connect_failed, to_nobody),
         never_sent(
-            "request never sent (DNS, connect, TLS)", NetworkEvent::connect_failed,
+            "request never sent (DNS, connect, TLS)", "unknown host: Name or service not known",
+            NetworkEvent::connect_failed,
             [](UserAgentOptions& options) { options.base_uri = "http://no-such-host.invalid"; }),
-        never_sent("request never sent (DNS, connect, TLS)", NetworkEvent::tls_failed, by_tls),
+        never_sent("request never sent (DNS, connect, TLS)", no_handshake, NetworkEvent::tls_failed,
+                   by_tls),
         passes(settled, {drop, answer(200, in_progress)}),
         passes(settled, {reset, answer(200, in_progress)}),
         passes(settled, {say_nothing, answer(200, in_progress)}),
@@ -258,7 +260,7 @@ std::vector<Case> update_cases() {
        each("413, 429, 503", {413, 429, 503}, 0x0213),
        each("501", {501}, 0x0118),
        each("500, 502, 504, others", {500, 502, 504, 402, 422, 505, 599, 302}, 0x0110),
-       {never_sent("never sent", NetworkEvent::connect_failed, to_nobody),
+       {never_sent("never sent", refused_connection, NetworkEvent::connect_failed, to_nobody),
         passes(settled, {drop, answer(200, completed)}),
         passes(settled, {say_nothing, answer(200, completed)}),
         passes(settled, {drop, answer(200, in_progress), answer(200)}),
@@ -303,7 +305,7 @@ std::vector<Case> retrieve_cases() {
        {no_answer(failed, {answer(200, "[{")}, 0x0110, unreadable, NetworkEvent::unreadable_answer),
         no_answer(failed, {answer(200, "[" + in_progress + "," + in_progress + "]")}, 0x0110,
                   unreadable, NetworkEvent::unreadable_answer),
-        never_sent(network, NetworkEvent::connect_failed, to_nobody),
+        never_sent(network, refused_connection, NetworkEvent::connect_failed, to_nobody),
         passes(network, {say_nothing, answer(200, in_progress)}, {.why = "read-only: once more"}),
         no_answer(network, {say_nothing, say_nothing}, 0x0110, no_answer_in_time,
                   NetworkEvent::response_timeout)}});
