@@ -101,8 +101,8 @@ bool resolve(const std::string& host, Report& report) {
 }
 
 constexpr auto mend_tls =
-    "here: tls_trusted must hold the CA of its certificate, and the certificate be for this host; "
-    "there: the port must speak TLS, and trust our tls_certificate if it asks for one";
+    "here: tls_trusted must hold the CA of its certificate; there: the certificate must be in date "
+    "and for this host, the port speak TLS, and trust our tls_certificate if it asks for one";
 
 /// What holds for both kinds of peer. False: it is about something else.
 bool report_connection(const Outcome& outcome, const std::string& peer, bool tls, Report& report) {
@@ -201,6 +201,10 @@ constexpr auto is_it_a_server =
     "here: base_uri must be that of the DICOMweb service, with its path; there: see that it offers "
     "the worklist of Supplement 246";
 
+constexpr auto it_says_so =
+    "there: look at its log, and at a proxy in front of it: one of them answers that it cannot "
+    "serve now";
+
 void report_search(const Outcome& outcome, Report& report) {
   if (outcome.good()) return report.good("worklist", "a search is answered");
   const std::string what =
@@ -229,11 +233,14 @@ void probe_origin_server(web::UserAgentOptions options, const Uses& uses, Report
   const Outcome outcome = agent.value()->probe(question());
   if (report_connection(outcome, base_uri, server.tls, report)) return;
   if (outcome.how != Outcome::How::answered) {
+    constexpr auto is_it_http =
+        "there: see that an HTTP server listens on this port; here: if it speaks TLS, base_uri "
+        "begins with https";
+    const bool says_so = outcome.event == NetworkEvent::none;
     return report.bad("OPTIONS", outcome.error_comment,
-                      server.tls
-                          ? is_it_a_server
-                          : "there: see that an HTTP server listens on this port; here: if it "
-                            "speaks TLS, base_uri begins with https");
+                      says_so      ? it_says_so
+                      : server.tls ? is_it_a_server
+                                   : is_it_http);
   }
   report.good("OPTIONS", "answered");
   if (uses.worklist) {

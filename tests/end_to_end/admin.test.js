@@ -449,6 +449,13 @@ describe('modgate probe', () => {
     }
   });
 
+  test('a server that says that it cannot serve now is not taken for a wrong port', async () => {
+    const ris = await startOriginServer(house, (_, response) => response.writeHead(503).end());
+    const { code, output } = await probe({ ris: { kind: 'origin-server', base_uri: ris.url } });
+    assert.equal(code, 1, output);
+    assert.match(output, /OPTIONS +FAILED +HTTP status 503\n +-> there: look at its log, and at a proxy in front of it/);
+  });
+
   test('TLS where there is none, on both wires', async () => {
     const wlm = await startWlmscpfs(house, { OFFIS: worklist() });
     const plain = await startOriginServer(house, (_, response) => response.writeHead(204).end());
