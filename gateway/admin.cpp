@@ -107,7 +107,6 @@ web::Page Admin::Impl::act(QueueVerb verb, const web::PageAction& action) {
 
 web::Page Admin::Impl::status() const {
   StatusReport report;
-  report.ready = ready().status == 200;
   report.stopping = stopping_;
   report.backends = backends_.states();
   if (const auto queue = queue_.get()) report.queue = queue->state();

@@ -28,7 +28,9 @@ a { color: inherit; }
 .cards { list-style: none; margin: .3rem 0 0; padding: 0; display: grid; gap: .5rem; }
 .cards > li { background: var(--card); border-left: .3rem solid var(--line); padding: .5rem .7rem; }
 .cards > li.good { border-color: var(--good); color: inherit; } .cards > li.bad { border-color: var(--bad); color: inherit; } .cards > li.care { border-color: var(--care); color: inherit; }
-.cards p { margin: .15rem 0 0; }
+.cards p, #depths p { margin: .15rem 0 0; }
+ul.lines { list-style: none; margin: .5rem 0 0; padding: 0 0 0 .7rem; }
+.more { margin: .5rem 0 0; } .brief { white-space: nowrap; } #said:empty { display: none; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; }
 figure { margin: 0; background: var(--card); padding: .6rem .7rem; }
 figcaption { font-size: .9rem; }
@@ -54,16 +56,16 @@ footer { margin-top: 2rem; font-size: .9rem; color: var(--soft); }
 <body>
 <h1>modgate</h1>
 <div id="verdict" class="verdict" role="status"><strong>asking …</strong></div>
-<p id="said" role="status" hidden></p>
+<p id="said" role="status"></p>
 <main>
 <section id="queue-section" hidden>
 <h2 id="queue-title" tabindex="-1">MPPS queue</h2>
-<div id="queue"></div>
+<div id="queue"><div id="depths"></div><p id="held-means" class="soft" hidden>What is held is not tried again by itself. Mend the cause and retry it; what is discarded never gets there. “modgate queue show” tells all of one.</p><ul id="held" class="cards"></ul><div id="held-more"></div></div>
 </section>
 <section>
 <h2>Who asks, who answers</h2>
 <div class="picture">
-<div><h3>Fronts: modalities and web clients come in here</h3><ul id="fronts" class="cards"></ul></div>
+<div><h3>Fronts: modalities and web clients come in here</h3><ul id="fronts" class="cards"></ul><ul id="services" class="lines"></ul><div id="services-more"></div></div>
 <div><h3>Backends: these answer them</h3><ul id="backends" class="cards"></ul></div>
 </div>
 </section>
@@ -77,6 +79,7 @@ footer { margin-top: 2rem; font-size: .9rem; color: var(--soft); }
 <section>
 <h2>Last transactions</h2>
 <table id="recent"><thead><tr><th scope="col">time</th><th scope="col">what</th><th scope="col">asked by</th><th scope="col">result</th><th scope="col">ms</th></tr></thead><tbody></tbody></table>
+<div id="recent-more"></div>
 </section>
 <section>
 <h2>Since the start</h2>
@@ -113,45 +116,85 @@ function changed(name, value) {
   drawn.set(name, text);
   return true;
 }
-let token = '', last, asked;
+// Text may be marked for copying, and the focus is somewhere: it stays there, or goes to that instead.
+function redraw(element, parts, instead) {
+  const { key } = element.contains(document.activeElement) ? document.activeElement.dataset : {};
+  element.replaceChildren(...parts);
+  if (key) (element.querySelector(`[data-key="${CSS.escape(key)}"]`) || instead || document.body).focus();
+}
+const whole = new Set(); // the lists that are shown to their end
+const lists = { services: showServices, held: showQueue, recent: showRecent };
+// The first of a long list, and under it the button for the others.
+function few(name, list, most, note) {
+  const all = whole.has(name);
+  const button = make('button', all ? `Show the first ${most} only` : `Show all ${list.length}`, '');
+  button.type = 'button';
+  button.dataset.key = name;
+  button.setAttribute('aria-expanded', all);
+  button.onclick = () => { all ? whole.delete(name) : whole.add(name); drawn.delete(name); lists[name](last); };
+  redraw(byId(`${name}-more`), list.length > most ? [make('p', '', 'more', button, note ? ` ${note}` : '')] : []);
+  return all ? list : list.slice(0, most);
+}
+let token = '', last, counted, asked; // last: what is shown; counted: by the routes, when it was asked before
 
-function showVerdict({ ready, stopping, services, backends, queue }) {
-  const held = queue ? queue.held.length : 0;
+function showVerdict({ stopping, services, backends, refusals, queue }) {
+  const held = queue ? queue.receivers.reduce((sum, receiver) => sum + receiver.held, 0) : 0;
   const down = backends.filter(({ state }) => state === 'down');
+  const named = (those) => those.slice(0, 6).map(({ name }) => name).join(', ') + (those.length > 6 ? ` and ${those.length - 6} more` : '');
   const points = down.map(({ name, fault, since }) => {
     const hit = services.filter((service) => service.backends.includes(name));
-    const dead = hit.filter((service) => !service.ready).map((service) => service.name);
-    return [`${name} does not answer since ${moment(since)}: ${fault.why}.`, fault.try, dead.length ? `Refused now: ${dead.join(', ')}.` : 'Others answer in its place.'];
+    const kept = hit.filter(({ queued }) => queued.includes(name)), refused = hit.filter((one) => !kept.includes(one) && !one.works);
+    const without = hit.filter((one) => !kept.includes(one) && one.works);
+    return [refused.length ? 0 : 2, name, ` does not answer since ${moment(since)}: ${fault.why}. ${fault.try}`, refused.length && `Refused now: ${named(refused)}.`,
+      kept.length && `Kept in the queue until it answers: ${named(kept)}.`, without.length && `Answered without it: ${named(without)}.`];
   });
   const disk = 'Is the disk of state_dir full, or broken?';
-  if (queue && queue.fault) points.push([`The MPPS queue cannot be read: ${queue.fault}.`, disk]);
-  if (queue && queue.write_fault) points.push([`The MPPS queue cannot be written, so that MPPS are refused: ${queue.write_fault}.`, disk]);
-  if (held) points.push([`${plural(held, 'MPPS message is', 'MPPS messages are')} held: a person has to decide, below.`]);
-  if (!changed('verdict', [ready, stopping, points])) return;
+  if (queue && queue.fault) points.push([0, '', `The MPPS queue cannot be read: ${queue.fault}.`, disk]);
+  if (queue && queue.write_fault) points.push([0, '', `The MPPS queue cannot be written, so that MPPS are refused: ${queue.write_fault}.`, disk]);
+  for (const one of refusals) {
+    if (down.some(({ name }) => name === one.backend)) continue;
+    points.push([1, one.backend, ` answers, but refused the last ${one.operation}, of ${one.caller || one.address} at ${moment(one.at)}: ${one.words} (${one.status}). ${one.try}`]);
+  }
+  if (held) points.push([1, '', `${plural(held, 'MPPS message is', 'MPPS messages are')} held: a person has to decide, below.`]);
+  points.sort(([one], [other]) => one - other);
+  const bad = stopping || points.some(([rank]) => rank === 0) || services.some(({ works }) => !works);
+  const waiting = backends.some(({ state }) => state === 'unknown');
+  if (!changed('verdict', [bad, waiting, stopping, points])) return;
   const verdict = byId('verdict');
-  verdict.className = `verdict ${!ready ? 'bad' : points.length ? 'care' : 'good'}`;
-  const headline = stopping ? 'The gateway is stopping.' : !ready ? (down.length || (queue && (queue.fault || queue.write_fault)) ? 'Something does not work.' : 'Not everything has answered yet.') : points.length ? 'It works, but needs a look.' : 'Everything answers.';
+  verdict.className = `verdict ${bad ? 'bad' : points.length || waiting ? 'care' : 'good'}`;
+  const headline = stopping ? 'The gateway is stopping.' : points.length ? (bad ? 'Something does not work.' : 'It works, but needs a look.') : bad || waiting ? 'Not everything has answered yet.' : 'Everything answers.';
   verdict.replaceChildren(make('strong', headline));
-  if (points.length) verdict.append(make('ul', '', '', ...points.map((lines) => make('li', lines.filter(Boolean).join(' ')))));
+  if (points.length) verdict.append(make('ul', '', '', ...points.map(([, name, ...lines]) => make('li', '', '', name && make('b', name), lines.filter(Boolean).join(' ')))));
 }
-function showPicture({ fronts, services, backends }) {
-  if (!changed('picture', [fronts, services, backends])) return;
+function showFronts({ fronts, services }) {
+  if (!changed('fronts', [fronts, services])) return;
   byId('fronts').replaceChildren(...fronts.map(({ name, address, in_use, refused }) => {
     const what = name === 'dimse' ? ['association', 'associations'] : ['connection', 'connections'];
-    const item = make('li', '', 'good', make('b', `${name} front`), ` ${address}`, make('p', `${plural(in_use, ...what)} open, ${refused} refused since the start`));
-    for (const { name: service, ready, backends: answering } of services.filter((one) => one.name.startsWith(`${name} `) || (name === 'dimse' && one.name.startsWith('modality ')))) {
-      item.append(make('p', '', '', make('span', ready ? '✓' : '✗', ready ? 'good' : 'bad'), ` ${service} → ${answering.join(', ')}`));
-    }
-    return item;
+    const own = services.filter((one) => one.name.startsWith(`${name} `) || (name === 'dimse' && one.name.startsWith('modality ')));
+    return make('li', '', own.every(({ works }) => works) ? 'good' : 'bad', make('b', `${name} front`), ` ${address}`, make('p', `${plural(in_use, ...what)} open, ${refused} refused since the start`));
   }));
-  const words = { up: ['✓ answers', 'good'], own: ['✓ part of this gateway', 'good'], down: ['✗ DOWN', 'bad'], unknown: ['… not asked yet', 'care'] };
-  byId('backends').replaceChildren(...backends.map(({ name, state, since, fault, failure }) => {
+}
+function showServices({ services }) {
+  if (!changed('services', services)) return;
+  const sorted = [...services].sort((one, other) => one.works - other.works);
+  redraw(byId('services'), few('services', sorted, 8).map(({ name, works, backends }) =>
+    make('li', '', '', make('span', works ? '✓' : '✗', works ? 'good' : 'bad'), ` ${name} → ${backends.join(', ')}`)));
+}
+function showBackends({ backends, refusals }) {
+  const refusing = refusals.map(({ backend }) => backend);
+  const all = backends.map((one) => (one.state === 'up' && refusing.includes(one.name) ? { ...one, state: 'refuses' } : one));
+  if (!changed('backends', all)) return;
+  const words = { refuses: ['✗ answers, but refuses', 'care'], up: ['✓ answers', 'good'], own: ['✓ part of this gateway', 'good'], down: ['✗ DOWN', 'bad'], unknown: ['… not asked yet', 'care'] };
+  const order = ['down', 'refuses', 'unknown', 'up', 'own'];
+  const sorted = all.sort((one, other) => order.indexOf(one.state) - order.indexOf(other.state));
+  byId('backends').replaceChildren(...sorted.map(({ name, state, since, fault, failure }) => {
     const [word, style] = words[state];
     const item = make('li', '', style, make('b', name), ' ', make('span', word, style));
-    if (state === 'up') item.append(make('span', ` since ${moment(since)}`, 'soft'));
+    if (state === 'up' || state === 'refuses') item.append(make('span', ` since ${moment(since)}`, 'soft'));
     if (fault) item.append(make('p', `${state === 'down' ? `since ${moment(since)}` : `Last outage ${moment(fault.at)}`}: ${fault.why}`, state === 'down' ? 'bad' : 'soft'));
     if (fault && state === 'down') item.append(make('p', `→ ${fault.try} “modgate probe” says more.`));
-    if (failure) item.append(make('p', `Last failure ${moment(failure.at)}: ${failure.operation} by ${failure.caller || failure.address}: ${failure.words} (${failure.status})`, 'soft'), make('p', `→ ${failure.try}`, 'soft'));
+    if (failure) item.append(make('p', `Last failure ${moment(failure.at)}: ${failure.operation} by ${failure.caller || failure.address}: ${failure.words} (${failure.status})`, 'soft'));
+    if (failure && !(state === 'down' && failure.try === fault.try)) item.append(make('p', `→ ${failure.try}`, 'soft'));
     return item;
   }));
 }
@@ -178,18 +221,19 @@ function showHour({ minutes }) {
 }
 function showRecent({ recent }) {
   if (!changed('recent', recent)) return;
-  byId('recent').tBodies[0].replaceChildren(...(recent.length ? recent.map((one) => make('tr', '', '',
-    cell(moment(one.at), ''), cell(`${one.operation} ${one.front} → ${one.backend}`, ''), cell(`${one.caller} ${one.address}`.trim(), 'by'),
-    cell(one.failed ? `✗ ${one.words} (${one.status})` : `✓ ${one.words}`, '', one.failed ? 'bad' : ''), cell(shown(one.ms), 'ms'))) : [make('tr', '', '', make('td', 'none since the start'))]));
+  const rows = few('recent', recent, 20).map((one) => make('tr', '', '',
+    cell(moment(one.at), '', 'brief'), cell(`${one.operation} ${one.front} → ${one.backend}`, ''), cell(`${one.caller} ${one.address}`.trim(), 'by'),
+    cell(one.failed ? `✗ ${one.words} (${one.status})` : `✓ ${one.words}`, '', one.failed ? 'bad' : ''), cell(shown(one.ms), 'ms', 'brief')));
+  byId('recent').tBodies[0].replaceChildren(...(rows.length ? rows : [make('tr', '', '', make('td', 'none since the start'))]));
 }
 function showRoutes({ routes, now }) {
   const rows = routes.map(({ front, backend, operation, count, failed, seconds }) => {
     const what = `${front} → ${backend}: ${operation}`;
-    const before = last && last.routes.get(what);
-    const minute = last ? shown((count - (before || 0)) / ((now - last.now) / 60000)) : '–';
+    const before = counted && counted.routes.get(what);
+    const minute = counted ? shown((count - (before || 0)) / ((now - counted.now) / 60000)) : '–';
     return [what, count, failed, minute, shown((seconds / count) * 1000)];
   });
-  last = { now, routes: new Map(routes.map((one) => [`${one.front} → ${one.backend}: ${one.operation}`, one.count])) };
+  counted = { now, routes: new Map(routes.map((one) => [`${one.front} → ${one.backend}: ${one.operation}`, one.count])) };
   if (!changed('routes', rows)) return;
   byId('routes').tBodies[0].replaceChildren(...rows.map(([what, count, failed, minute, each]) => make('tr', '', '', cell(what, ''),
     cell(String(count), 'all'), cell(String(failed), 'failed', failed ? 'bad' : ''), cell(minute, 'a minute now'), cell(each, 'ms each'))));
@@ -197,12 +241,13 @@ function showRoutes({ routes, now }) {
 function showQueue({ queue, now }) {
   byId('queue-section').hidden = !queue;
   if (!queue) return;
-  const lines = queue.fault ? [`It cannot be read: ${queue.fault}`] : queue.receivers.map(({ name, open, held, oldest }) => `${name}: ${open} waiting or under way, ${held} of them held${open ? `; the oldest is ${age((now - oldest) / 1000)} old` : ''}`);
-  const list = byId('queue').querySelector('.cards') || make('ul', '', 'cards');
-  if (changed('depths', lines)) byId('queue').replaceChildren(...(lines.length ? lines : ['Empty: everything is delivered.']).map((line) => make('p', line)), list);
-  if (!changed('held', [queue.held, Boolean(token)])) return;
-  const focused = document.activeElement && document.activeElement.dataset.key;
-  list.replaceChildren(...queue.held.map((held) => {
+  const depths = queue.fault ? [`It cannot be read: ${queue.fault}`] : queue.receivers.map(({ name, open, held, oldest }) => `${name}: ${open} not delivered${held ? `, ${held} of them held` : ''}${open ? `; the oldest is ${age((now - oldest) / 1000)} old` : ''}`);
+  if (changed('depths', depths)) byId('depths').replaceChildren(...(depths.length ? depths : ['Empty: everything is delivered.']).map((line) => make('p', line)));
+  const all = queue.receivers.reduce((sum, { held }) => sum + held, 0);
+  if (!changed('held', [all, queue.held, Boolean(token)])) return;
+  byId('held-means').hidden = all === 0;
+  const note = all > queue.held.length ? `The oldest ${queue.held.length} of ${all}: “modgate queue list --state held” lists them.` : '';
+  redraw(byId('held'), few('held', queue.held, 5, note).map((held) => {
     const name = `message ${held.message} for ${held.receiver}`;
     const button = (word, act, style) => {
       const element = make('button', word, style);
@@ -217,12 +262,10 @@ function showQueue({ queue, now }) {
     item.append(token ? make('div', '', 'buttons', button('Retry', (one) => act('retry', one)), button('Discard', ask, 'bad'))
       : make('p', 'This port is open to other machines and asks nobody who he is: set users in [admin], or use “modgate queue”.', 'soft'));
     return item;
-  }));
-  if (focused) (list.querySelector(`[data-key="${CSS.escape(focused)}"]`) || byId('queue-title')).focus();
+  }), byId('queue-title'));
 }
 function say(text, bad) {
   const said = byId('said');
-  said.hidden = false;
   said.className = bad ? 'bad' : 'good';
   said.textContent = text;
 }
@@ -245,19 +288,17 @@ function ask(held, name) {
 }
 byId('keep').onclick = () => byId('sure').close();
 byId('discard').onclick = () => { byId('sure').close(); byId('queue-title').focus(); act('discard', asked); };
+function show(now) {
+  last = now;
+  token = now.token;
+  for (const part of [showVerdict, showQueue, showFronts, showServices, showBackends, showHour, showRecent, showRoutes]) part(now);
+  byId('when').textContent = `as of ${time(now.now)}`;
+}
 async function look() {
   try {
     const answer = await fetch('status', { cache: 'no-store', signal: AbortSignal.timeout(4000) });
     if (!answer.ok) throw new Error(String(answer.status));
-    const now = await answer.json();
-    token = now.token;
-    showVerdict(now);
-    showQueue(now);
-    showPicture(now);
-    showHour(now);
-    showRecent(now);
-    showRoutes(now);
-    byId('when').textContent = `as of ${time(now.now)}`;
+    show(await answer.json());
   } catch (error) {
     if (!changed('verdict', String(error))) return;
     byId('verdict').className = 'verdict bad';

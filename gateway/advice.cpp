@@ -1,6 +1,9 @@
 // Two tables.
 #include "gateway/advice.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace gateway {
 namespace {
 
@@ -8,6 +11,8 @@ using mapping::NetworkEvent;
 namespace status = mapping::dimse_status;
 
 constexpr std::string_view see_its_log = "Look at its log at this time: the refusal is its own.";
+constexpr std::string_view offer_it =
+    "Switch this service on there, correct base_uri, or name another backend for it.";
 constexpr std::string_view whoever_sent =
     "Look at who sent it: what was sent is not what the backend takes.";
 
@@ -29,12 +34,11 @@ constexpr Row rows[] = {
      "attribute value out of range", whoever_sent},
     {status::invalid_sop_instance, status::invalid_sop_instance, "invalid SOP Instance UID",
      whoever_sent},
-    {status::no_such_sop_class, status::no_such_sop_class, "service not offered",
-     "Switch this service on there, or name another backend for it."},
+    {status::no_such_sop_class, status::no_such_sop_class, "service not offered", offer_it},
     {status::missing_attribute, status::missing_attribute_value, "a required attribute is missing",
      whoever_sent},
     {status::sop_class_not_supported, status::sop_class_not_supported, "service not offered",
-     "Switch this service on there, or name another backend for it."},
+     offer_it},
     {status::not_authorized, status::not_authorized, "not allowed",
      "Correct the credentials in its [backend ...] section, or allow this user there."},
     {status::duplicate_invocation, status::mistyped_argument, "the message is not accepted",
@@ -118,5 +122,14 @@ std::string_view advice_for(NetworkEvent event) {
 std::string_view words_for(std::uint16_t dimse_status) { return row_for(dimse_status).words; }
 
 std::string_view advice_for(std::uint16_t dimse_status) { return row_for(dimse_status).advice; }
+
+bool stays(NetworkEvent event, std::uint16_t dimse_status) {
+  static constexpr std::uint16_t refusals[] = {
+      status::no_such_sop_class, status::sop_class_not_supported, status::not_authorized,
+      status::upstream_refused_authorization, status::redirect_denied};
+  return event == NetworkEvent::abstract_syntax_refused ||
+         event == NetworkEvent::transfer_syntax_refused ||
+         std::find(std::begin(refusals), std::end(refusals), dimse_status) != std::end(refusals);
+}
 
 }  // namespace gateway

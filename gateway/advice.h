@@ -18,4 +18,8 @@ std::string_view words_for(std::uint16_t dimse_status);
 /// What to try where a backend answered with this failure; never empty.
 std::string_view advice_for(std::uint16_t dimse_status);
 
+/// True if whoever repeats what failed so fails again until somebody changes something on one of
+/// the two sides: what is not offered, or not allowed.
+bool stays(mapping::NetworkEvent event, std::uint16_t dimse_status);
+
 }  // namespace gateway

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "gateway/advice.h"
+
 namespace gateway {
 namespace {
 
@@ -45,6 +47,11 @@ void RecentTransactions::note(TransactionRecord record) {
   if (failed(record)) {
     ++counted.failed;
     failures_[record.backend] = record;
+    if (stays(record.event, record.status)) {
+      refusals_[{record.backend, record.operation}] = record;
+    }
+  } else {
+    refusals_.erase({record.backend, record.operation});
   }
   if (ring_.size() < kept) {
     ring_.push_back(std::move(record));
@@ -67,6 +74,13 @@ std::vector<TransactionRecord> RecentTransactions::latest() const {
 std::map<std::string, TransactionRecord> RecentTransactions::failures() const {
   const std::lock_guard lock(mutex_);
   return failures_;
+}
+
+std::vector<TransactionRecord> RecentTransactions::refusals() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<TransactionRecord> all;
+  for (const auto& [of, record] : refusals_) all.push_back(record);
+  return all;
 }
 
 std::array<RecentTransactions::Minute, RecentTransactions::minutes> RecentTransactions::hour(

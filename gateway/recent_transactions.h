@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mapping/outcome.h"
@@ -46,6 +47,10 @@ class RecentTransactions {
   /// The last one of each backend that ended with a failure, by backend.
   std::map<std::string, TransactionRecord> failures() const;
 
+  /// The last one of each backend and operation that ended with a failure that stays (advice.h),
+  /// where nothing has succeeded since.
+  std::vector<TransactionRecord> refusals() const;
+
   struct Minute {
     std::uint64_t count = 0;
     std::uint64_t failed = 0;
@@ -61,6 +66,7 @@ class RecentTransactions {
   std::vector<TransactionRecord> ring_;
   std::size_t next_ = 0;  ///< place in ring_ of the oldest, once it is full
   std::map<std::string, TransactionRecord> failures_;
+  std::map<std::pair<std::string, mapping::Transaction>, TransactionRecord> refusals_;
   std::array<Minute, minutes> minutes_{};
   std::int64_t newest_minute_ = 0;  ///< since 1970; the place of a minute is it modulo minutes
 };

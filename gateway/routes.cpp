@@ -63,10 +63,27 @@ mapping::MppsService& Routes::mpps_of(const Route& route, FrontChain& chain) {
   return *chain.queued;
 }
 
+/// name: as services_of.
+void Routes::offer(const Route& route, const std::string& name) {
+  const auto& worklist = route.worklist;
+  const auto& mpps = route.mpps;
+  if (!worklist.empty()) {
+    const bool whole = worklist.size() == 1 || !route.worklist_partial;
+    offered_.push_back({.name = name + " worklist", .backends = worklist});
+    if (whole) offered_.back().needed.insert(worklist.begin(), worklist.end());
+  }
+  if (!mpps.empty()) {
+    const auto queued = mpps.begin() + (route.mpps_queued ? 0 : 1);
+    offered_.push_back({.name = name + " mpps",
+                        .backends = mpps,
+                        .needed = {mpps.begin(), queued},
+                        .queued = {queued, mpps.end()}});
+  }
+}
+
 /// name: of the front or the modality.
 mapping::Services Routes::services_of(const Route& route, const std::string& name) {
-  if (!route.worklist.empty()) offered_.push_back({name + " worklist", route.worklist});
-  if (!route.mpps.empty()) offered_.push_back({name + " mpps", route.mpps});
+  offer(route, name);
   FrontChain chain;
   if (!route.worklist.empty()) {
     mapping::WorklistService* worklist = backends_.at(route.worklist[0])->worklist;

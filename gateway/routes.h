@@ -30,6 +30,8 @@ using Backends = std::map<std::string, std::shared_ptr<const Backend>>;
 struct OfferedService {
   std::string name;                   ///< "dimse worklist", "modality CT1 mpps"
   std::vector<std::string> backends;  ///< by name; never empty
+  std::set<std::string> needed{};     ///< of these: while one is gone, requests are refused
+  std::set<std::string> queued{};     ///< of these: what is for one waits in the queue
 };
 
 /// Receivers that get messages out of the durable queue. None: it is not needed.
@@ -72,6 +74,7 @@ class Routes {
     std::unique_ptr<AuditedWorklist> audited_worklist;  ///< null: no worklist
     std::unique_ptr<AuditedMpps> audited_mpps;          ///< null: no MPPS
   };
+  void offer(const Route& route, const std::string& name);
   void audit(FrontChain& chain, mapping::Services& services) const;
   mapping::Services services_of(const Route& route, const std::string& name);
   mapping::MppsService& mpps_of(const Route& route, FrontChain& chain);

@@ -89,9 +89,12 @@ std::string transaction(const TransactionRecord& record) {
 
 std::string fault(const BackendState& state) {
   if (!state.last_fault) return "null";
+  constexpr std::string_view it_says_so =
+      "It says so itself: look at its log, and at a proxy in front of it.";
+  const auto on_network = advice_for(state.last_fault->event);
   return fmt::format(R"({{"at":{},"why":{},"try":{}}})", milliseconds(state.last_fault->at),
                      json_string(state.last_fault->why),
-                     json_string(advice_for(state.last_fault->event)));
+                     json_string(on_network.empty() ? it_says_so : on_network));
 }
 
 /// Every backend that a service names, those that are part of this gateway among them.
@@ -113,16 +116,33 @@ std::string backends(const StatusReport& report, const AdminSources& sources) {
   });
 }
 
+/// Whether requests are taken now: by backends, or by the queue for them.
+bool works(const OfferedService& service, const StatusReport& report) {
+  bool any = !service.queued.empty();
+  for (const std::string& name : service.backends) {
+    const auto known = report.backends.find(name);
+    const bool up = known == report.backends.end() || known->second.is == BackendState::Is::up;
+    if (!up && service.needed.contains(name)) return false;
+    any = any || up;
+  }
+  return any;
+}
+
 std::string services(const StatusReport& report, const AdminSources& sources) {
   return array(sources.services(), [&](const OfferedService& service) {
-    bool ready = false;
-    for (const std::string& name : service.backends) {
-      const auto known = report.backends.find(name);
-      ready = ready || known == report.backends.end() || known->second.is == BackendState::Is::up;
-    }
-    return fmt::format(R"({{"name":{},"ready":{},"backends":{}}})", json_string(service.name),
-                       ready, array(service.backends, json_string));
+    return fmt::format(R"({{"name":{},"works":{},"backends":{},"queued":{}}})",
+                       json_string(service.name), works(service, report),
+                       array(service.backends, json_string), array(service.queued, json_string));
   });
+}
+
+/// Those of the last hour: what was changed since then may have no request to show it.
+std::string refusals(const StatusReport& report, const AdminSources& sources) {
+  std::vector<TransactionRecord> all = sources.metrics->recent().refusals();
+  std::erase_if(all, [&](const TransactionRecord& one) {
+    return report.now - one.at > std::chrono::hours(1);
+  });
+  return array(all, transaction);
 }
 
 std::string queue(const QueueState& state) {
@@ -166,12 +186,13 @@ std::string to_json(const StatusReport& report, const AdminSources& sources) {
   };
   const RecentTransactions& recent = sources.metrics->recent();
   return fmt::format(
-      R"({{"now":{},"ready":{},"stopping":{},"token":{},"fronts":{},"services":{},"backends":{},)"
-      R"("routes":{},"minutes":{},"recent":{},"queue":{}}})",
-      milliseconds(report.now), report.ready, report.stopping, json_string(report.token),
+      R"({{"now":{},"stopping":{},"token":{},"fronts":{},"services":{},"backends":{},)"
+      R"("refusals":{},"routes":{},"minutes":{},"recent":{},"queue":{}}})",
+      milliseconds(report.now), report.stopping, json_string(report.token),
       array(sources.fronts, front), services(report, sources), backends(report, sources),
-      array(sources.metrics->numbers(), route), array(recent.hour(report.now), minute),
-      array(recent.latest(), transaction), report.queue ? queue(*report.queue) : "null");
+      refusals(report, sources), array(sources.metrics->numbers(), route),
+      array(recent.hour(report.now), minute), array(recent.latest(), transaction),
+      report.queue ? queue(*report.queue) : "null");
 }
 
 }  // namespace gateway

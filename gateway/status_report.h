@@ -15,7 +15,6 @@ namespace gateway {
 
 /// What goes into a report beside the sources.
 struct StatusReport {
-  bool ready = false;     ///< as /readyz
   bool stopping = false;  ///< the gateway is
   std::map<std::string, BackendState> backends{};
   std::optional<QueueState> queue{};  ///< nothing: there is none

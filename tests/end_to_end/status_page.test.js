@@ -9,7 +9,7 @@ import net from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { freePort, House, until } from './support/house.js';
-import { get, post } from './support/http.js';
+import { get, post, startOriginServer } from './support/http.js';
 import { modgateBinary, startModgate } from './support/modgate.js';
 import { startMppsScp } from './support/mpps_scp.js';
 import { begun, begunInJson } from './support/performed_step.js';
@@ -134,6 +134,52 @@ describe('at a glance', () => {
   });
 });
 
+describe('while one of several backends is gone', () => {
+  test('the page says which services are refused, which wait in the queue and which are answered without it', async () => {
+    const here = await startMppsScp(house);
+    here.register.find = () => [{ status: 0 }];
+    const gateway = await startModgate(house, 'several', {
+      dimse: { worklist: 'here, gone', worklist_partial: 'yes', mpps: 'here, gone' },
+      web: { worklist: 'here, gone', mpps: 'gone', mpps_delivery: 'queued' },
+      admin: adminPort, 'backend here': scp(here.port), 'backend gone': scp(await freePort()),
+      'modality other': { ae_title: 'OTHER', worklist: 'here', mpps: 'here' },
+    });
+    assert.equal((await get(gateway, '/modality-scheduled-procedure-steps')).status, 503);
+    assert.equal((await post(gateway, target(newUid()), begunInJson())).status, 201);
+    assert.equal((await send(gateway.dimse, nCreate(newUid(), begun()))).status, 0);
+    const page = await open(gateway);
+    await says(page, '#verdict', new RegExp('^Something does not work\\.gone does not answer since .* Refused now: web worklist\\. ' +
+      'Kept in the queue until it answers: web mpps, dimse mpps\\. Answered without it: dimse worklist\\.$'));
+    await says(page, '#services', /^✗ web worklist → here, gone✓ web mpps → gone✓ dimse worklist → here, gone✓ dimse mpps → here, gone✓ modality OTHER/);
+  });
+
+  test('what waits in the queue is no reason for red: it works, but needs a look', async () => {
+    const gateway = await startModgate(house, 'waits', {
+      dimse: { mpps: 'gone', mpps_delivery: 'queued' }, admin: adminPort, 'backend gone': scp(await freePort()),
+    });
+    const page = await open(gateway);
+    await says(page, '#verdict', /^It works, but needs a look\.gone does not answer .* Kept in the queue until it answers: dimse mpps\.$/);
+  });
+});
+
+describe('a backend that answers and refuses', () => {
+  test('our credentials is no green page: what was refused, and what to change, until it takes one again', async () => {
+    let status = 401;
+    const ris = await startOriginServer(house, (asked, response) => response.writeHead(asked.method === 'OPTIONS' ? 200 : status).end());
+    const gateway = await startModgate(house, 'refused', {
+      web: { worklist: 'ris' }, admin: adminPort, 'backend ris': { kind: 'origin-server', base_uri: ris.url },
+    });
+    const page = await open(gateway);
+    await says(page, '#verdict', /^Everything answers\.$/);
+    assert.ok((await get(gateway, '/modality-scheduled-procedure-steps')).status >= 400);
+    await says(page, '#verdict', /^It works, but needs a look\.ris answers, but refused the last search, of 127\.0\.0\.1 at \d.*: the origin server refused our credentials \(C006\)\. Correct the credentials in its/);
+    await says(page, '#backends', /^ris ✗ answers, but refuses since/);
+    status = 204;
+    assert.equal((await get(gateway, '/modality-scheduled-procedure-steps')).status, 204);
+    await says(page, '#verdict', /^Everything answers\.$/);
+  });
+});
+
 describe('a backend that takes connections and says nothing', () => {
   test('is told of within five seconds on the page and by /readyz, too', async () => {
     const pacs = await startMppsScp(house);
@@ -200,7 +246,7 @@ describe('held MPPS', () => {
     const { gateway, pacs } = await startHeld('held', 2, { users });
     const page = await open(gateway, { httpCredentials: { username: 'nurse', password: 'secret' } });
     await says(page, '#verdict', /It works, but needs a look\.2 MPPS messages are held: a person has to decide/);
-    await says(page, '#queue', /pacs: 2 waiting or under way, 2 of them held; the oldest is \d+ s old/);
+    await says(page, '#queue', /pacs: 2 not delivered, 2 of them held; the oldest is \d+ s old/);
     await says(page, '#queue', /Held: .+ \(0106\)/);
     await page.screenshot({ path: `${screenshots}/status-page-held.png`, fullPage: true });
 
@@ -239,6 +285,29 @@ describe('held MPPS', () => {
       'info admin: user="nurse" address=127.0.0.1 retry message=2 receiver=pacs: done',
     ]);
     assert.deepEqual(page.faults, []);
+  });
+
+  test('who has the focus in the queue keeps it while the page goes on, and sees how many there are', async () => {
+    const { gateway } = await startHeld('many', 102);
+    const page = await open(gateway);
+    await says(page, '#verdict', /102 MPPS messages are held/);
+    const buttons = page.locator('#queue').getByRole('button', { name: /^Discard message/ });
+    assert.equal(await buttons.count(), 5); // what stands below stays near
+    await tabTo(page, 'Discard message 1 for pacs');
+    const depth = () => page.locator('#queue').getByText(/the oldest is/).textContent();
+    for (let i = 0; i < 2; i++) {
+      const before = await depth();
+      await until(10000, 'another age of the oldest', async () => (await depth()) !== before);
+      assert.equal(await focused(page), 'Discard message 1 for pacs');
+    }
+    await tabTo(page, 'Show all 100');
+    await page.keyboard.press('Enter');
+    assert.equal(await buttons.count(), 100);
+    assert.equal(await focused(page), 'Show the first 5 only');
+    await says(page, '#queue', /The oldest 100 of 102: “modgate queue list --state held” lists them\./);
+    await page.keyboard.press('Enter');
+    assert.equal(await buttons.count(), 5);
+    assert.equal(await focused(page), 'Show all 100');
   });
 
   test('what somebody else has settled meanwhile is told, not done twice; what is no message is refused', async () => {

@@ -232,7 +232,7 @@ TEST_CASE("the page comes with a policy, and what it shows as JSON; without its 
   const auto status = port.get("/status");
   REQUIRE(status);
   CHECK(status->get_header_value("Content-Type") == "application/json");
-  CHECK(status->body.find("\"ready\":true") != std::string::npos);
+  CHECK(status->body.find("\"works\":true") != std::string::npos);
   CHECK(status->body.find("{\"name\":\"store\",\"state\":\"own\"") != std::string::npos);
   httplib::Client client("127.0.0.1", port.number);
   const auto action = client.Post("/queue/discard", "", "application/x-www-form-urlencoded");

@@ -26,3 +26,14 @@ TEST_CASE("every failure has its advice, every status of the tables its words") 
   CHECK(words_for(0x0121) == "a required attribute is missing");
   CHECK(words_for(0x7777).empty());
 }
+
+TEST_CASE("what stays until somebody changes something: what is not offered, or not allowed") {
+  using Event = NetworkEvent;
+  namespace status = mapping::dimse_status;
+  CHECK(stays(Event::none, status::not_authorized));
+  CHECK(stays(Event::none, status::sop_class_not_supported));
+  CHECK(stays(Event::abstract_syntax_refused, status::resource_limitation));
+  CHECK_FALSE(stays(Event::none, status::duplicate_sop_instance));
+  CHECK_FALSE(stays(Event::connect_failed, status::resource_limitation));
+  CHECK_FALSE(stays(Event::none, status::success));
+}

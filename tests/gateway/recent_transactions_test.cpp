@@ -128,3 +128,20 @@ TEST_CASE("a clock that has been years ahead spoils no later minute") {
   CHECK(hour[RecentTransactions::minutes - 2].count == 1);
   CHECK(hour[RecentTransactions::minutes - 1].count == 1);
 }
+
+TEST_CASE("what stays refused is known by backend and operation, until that succeeds") {
+  RecentTransactions recent;
+  auto search = record(start, "search", mapping::dimse_status::sop_class_not_supported);
+  auto create = record(start, "create", mapping::dimse_status::not_authorized);
+  create.operation = mapping::Transaction::create;
+  recent.note(search);
+  recent.note(create);
+  CHECK(recent.refusals().size() == 2);
+  create.status = mapping::dimse_status::duplicate_sop_instance;  // who sent it is at fault
+  recent.note(create);
+  CHECK(recent.refusals().size() == 2);
+  search.status = 0;
+  recent.note(search);
+  REQUIRE(recent.refusals().size() == 1);
+  CHECK(recent.refusals()[0].transaction == "create");
+}

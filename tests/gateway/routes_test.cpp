@@ -167,6 +167,26 @@ TEST_CASE("what is offered is told by front and modality, with who answers it") 
                                                 {"modality CT1 mpps", {"b", "c"}}});
 }
 
+TEST_CASE("without which backend requests are refused, and for which they wait in the queue") {
+  Room room(
+      "[dimse]\nworklist = a, b\nmpps = b, c\n[web]\nworklist = a, b\nworklist_partial = yes\n"
+      "mpps = b, c\nmpps_delivery = queued\n[modality one]\nae_title = CT1\nworklist = c\nmpps = "
+      "a\n",
+      true);
+  using Set = std::set<std::string>;
+  std::map<std::string, std::pair<Set, Set>> offered;
+  for (const auto& service : room.routes().offered()) {
+    offered[service.name] = {service.needed, service.queued};
+  }
+  CHECK(offered ==
+        std::map<std::string, std::pair<Set, Set>>{{"web worklist", {{}, {}}},
+                                                   {"web mpps", {{}, {"b", "c"}}},
+                                                   {"dimse worklist", {{"a", "b"}, {}}},
+                                                   {"dimse mpps", {{"b"}, {"c"}}},
+                                                   {"modality CT1 worklist", {{"c"}, {}}},
+                                                   {"modality CT1 mpps", {{"a"}, {}}}});
+}
+
 TEST_CASE("several worklists are one, in their order; without one of them only where it may be") {
   const std::string partial = GENERATE("", "worklist_partial = yes\n");
   Room room("[web]\nworklist = c, a\n" + partial);

@@ -1,6 +1,8 @@
 // What the status page is told.
 #include "gateway/status_report.h"
 
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 #include <string>
 
@@ -24,7 +26,7 @@ struct Reported {
         {"dimse", "127.0.0.1:104", [] { return std::size_t{3}; }, [] { return 5u; }});
     sources.services = [] {
       return std::vector<OfferedService>{{"dimse worklist", {"ris", "other"}},
-                                         {"dimse mpps", {"ris"}}};
+                                         {"dimse mpps", {"ris"}, {"ris"}}};
     };
     report.now = noon;
     report.backends["ris"].is = BackendState::Is::down;
@@ -44,13 +46,59 @@ struct Reported {
 TEST_CASE("fronts, services and backends with what is known of each, the cause and what to try") {
   Reported r;
   CHECK(r.has(R"("fronts":[{"name":"dimse","address":"127.0.0.1:104","in_use":3,"refused":5}])"));
-  CHECK(r.has(R"({"name":"dimse worklist","ready":true,"backends":["ris","other"]})"));
-  CHECK(r.has(R"({"name":"dimse mpps","ready":false,"backends":["ris"]})"));
+  CHECK(r.has(R"({"name":"dimse worklist","works":true,"backends":["ris","other"],"queued":[]})"));
+  CHECK(r.has(R"({"name":"dimse mpps","works":false,"backends":["ris"],"queued":[]})"));
   CHECK(r.has(R"({"name":"other","state":"own","since":0,"fault":null,"failure":null})"));
   CHECK(r.has(R"({"name":"ris","state":"down","since":1799999990000,"fault":{"at":1799999990000,)"
               R"("why":"cannot connect: Connection refused","try":"Is the program started there)"));
   CHECK(r.has(R"("token":"","fronts")"));
   CHECK(r.has(R"("queue":null)"));
+}
+
+TEST_CASE(
+    "whether a service works while a backend is gone is a matter of who is needed, not how many") {
+  Reported r;
+  OfferedService service{.name = "web mpps", .backends = {"other", "ris"}};
+  r.sources.services = [&] { return std::vector{service}; };
+  const auto works = [&](bool does) {
+    return r.has(fmt::format(R"({{"name":"web mpps","works":{},)", does));
+  };
+  CHECK(works(true));  // part of this gateway, and no other is needed
+  service.needed = {"other"};
+  CHECK(works(true));
+  service.needed = {"other", "ris"};
+  CHECK(works(false));
+  service.needed = {"other"};
+  service.queued = {"ris"};
+  CHECK(works(true));
+  CHECK(r.has(R"("queued":["ris"]})"));
+  service = {.name = "web mpps", .backends = {"ris"}};
+  CHECK(works(false));
+  service.queued = {"ris"};
+  CHECK(works(true));
+}
+
+TEST_CASE("a backend that says itself that it cannot serve has its advice, too") {
+  Reported r;
+  r.report.backends["ris"].last_fault =
+      BackendState::Fault{"HTTP status 503", NetworkEvent::none, noon - 10s};
+  CHECK(r.has(R"("why":"HTTP status 503","try":"It says so itself: look at its log)"));
+}
+
+TEST_CASE("a refusal that stays is told until there is a success, or for an hour") {
+  Reported r;
+  TransactionRecord record;
+  record.at = noon - 59min;
+  record.backend = "ris";
+  record.status = mapping::dimse_status::not_authorized;
+  r.metrics.recent().note(record);
+  CHECK(r.has(R"("refusals":[{"at":1799996460000,)"));
+  r.report.now = noon + 2min;
+  CHECK(r.has(R"("refusals":[])"));
+  r.report.now = noon;
+  record.status = 0;
+  r.metrics.recent().note(record);
+  CHECK(r.has(R"("refusals":[])"));
 }
 
 TEST_CASE("transactions: who asked, how it ended in words, never a peer's own words") {
