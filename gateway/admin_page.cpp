@@ -54,7 +54,7 @@ footer { margin-top: 2rem; font-size: .9rem; color: var(--soft); }
 </style>
 </head>
 <body>
-<h1>modgate</h1>
+<header><h1>modgate</h1></header>
 <div id="verdict" class="verdict" role="status"><strong>asking …</strong></div>
 <p id="said" role="status"></p>
 <main>
@@ -286,8 +286,10 @@ function ask(held, name) {
   byId('sure').showModal();
   byId('keep').focus();
 }
+// What it was asked about may have been drawn anew meanwhile.
+byId('sure').onclose = () => ((asked && byId('held').querySelector(`[data-key="${CSS.escape(`Discard message ${asked.message} for ${asked.receiver}`)}"]`)) || byId('queue-title')).focus();
 byId('keep').onclick = () => byId('sure').close();
-byId('discard').onclick = () => { byId('sure').close(); byId('queue-title').focus(); act('discard', asked); };
+byId('discard').onclick = () => { const held = asked; asked = undefined; byId('sure').close(); act('discard', held); };
 function show(now) {
   last = now;
   token = now.token;

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import axe from 'axe-core';
 import { chromium } from 'playwright-core';
 import { freePort, House, until } from './support/house.js';
 import { get, post, startOriginServer } from './support/http.js';
@@ -77,6 +78,13 @@ const faintTexts = (page) => page.evaluate(() => {
   }
   return looked > 20 ? faint : [`only ${looked} texts`];
 });
+/// What axe-core has against the page as it stands: [[rule, where, …], …]. Its rules are WCAG's, and good practice.
+async function barriers(page) {
+  await page.evaluate(axe.source);
+  const { violations, passes } = await page.evaluate(() => globalThis.axe.run());
+  assert.ok(passes.length > 10, `only ${passes.length} rules had something to look at`);
+  return violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)]);
+}
 const tooWide = (page) => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
 
 describe('at a glance', () => {
@@ -117,6 +125,7 @@ describe('at a glance', () => {
     const [, first] = readme.match(/^```text\n(Something .*?)^```/ms);
     assert.equal(plain(await page.locator('#verdict').innerText()), plain(first), 'README.md shows it as it is');
     await says(page, '#backends', /pacs ✗ DOWN.*“modgate probe” says more/);
+    assert.deepEqual(await barriers(page), []);
     await page.screenshot({ path: `${screenshots}/status-page-down.png`, fullPage: true });
     await startMppsScp(house, port);
     await says(page, '#verdict', /^Everything answers\.$/);
@@ -254,6 +263,7 @@ describe('held MPPS', () => {
     await page.keyboard.press('Enter');
     assert.equal(await page.getByRole('dialog', { name: 'Discard message 1 for pacs?' }).isVisible(), true);
     assert.equal(await focused(page), 'Keep it'); // Enter pressed twice by mistake loses nothing
+    assert.deepEqual(await barriers(page), []);
     await page.screenshot({ path: `${screenshots}/status-page-discard.png` });
     await page.keyboard.press('Escape');
     assert.equal(await page.getByRole('dialog').isVisible(), false);
@@ -301,6 +311,7 @@ describe('held MPPS', () => {
       assert.equal(await focused(page), 'Discard message 1 for pacs');
     }
     await tabTo(page, 'Show all 100');
+    assert.deepEqual(await barriers(page), []);
     await page.keyboard.press('Enter');
     assert.equal(await buttons.count(), 100);
     assert.equal(await focused(page), 'Show the first 5 only');
@@ -308,6 +319,20 @@ describe('held MPPS', () => {
     await page.keyboard.press('Enter');
     assert.equal(await buttons.count(), 5);
     assert.equal(await focused(page), 'Show all 100');
+  });
+
+  test('who is asked whether he is sure comes back to where he was, whatever was drawn meanwhile', async () => {
+    const { gateway } = await startHeld('sure', 1);
+    const page = await open(gateway);
+    await says(page, '#queue', /Held: /);
+    await tabTo(page, 'Discard message 1 for pacs');
+    await page.keyboard.press('Enter');
+    assert.equal(await focused(page), 'Keep it');
+    assert.equal((await post(gateway, target(newUid()), begunInJson())).status, 201);
+    await says(page, '#queue', /message 2 for pacs/);
+    assert.equal(await focused(page), 'Keep it');
+    await page.keyboard.press('Escape');
+    await until(5000, 'the focus to be back', async () => (await focused(page)) === 'Discard message 1 for pacs');
   });
 
   test('what somebody else has settled meanwhile is told, not done twice; what is no message is refused', async () => {
@@ -338,6 +363,7 @@ describe('held MPPS', () => {
     await says(page, '#recent', /create/);
     assert.equal(await tooWide(page), 0);
     assert.deepEqual(await faintTexts(page), []);
+    assert.deepEqual(await barriers(page), []);
     const dark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     await page.screenshot({ path: `${screenshots}/status-page-phone-dark.png`, fullPage: true });
     await page.getByRole('button', { name: 'Discard message 1 for pacs' }).click();
