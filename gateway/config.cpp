@@ -39,6 +39,7 @@ class ConfigReader {
     for (const IniSection& section : sections) read_section(section);
     read_unwritten(sections);
     check_references();
+    check_ports(sections);
     if (!config().dimse && !config().web) {
       fault(0, "", "", "neither [dimse] nor [web] is there: expected at least one front");
     }
@@ -376,6 +377,36 @@ class ConfigReader {
       config().dimse->options.modalities = modalities_;
     } else if (!modalities_.empty()) {
       fault(0, "", "", "[modality …] without [dimse]: expected a DIMSE front");
+    }
+  }
+
+  // Nothing can listen where another one does; of TLS ports PS3.15 says so, too. rule I10
+  void check_ports(const std::vector<IniSection>& sections) {
+    struct Listener {
+      std::string_view kind, bind;
+      std::uint16_t port;
+    };
+    std::vector<Listener> listeners;
+    const auto add = [&](std::string_view kind, const auto& at) {
+      listeners.push_back({kind, at.bind, at.port});
+    };
+    if (config().dimse) add("dimse", config().dimse->options);
+    if (config().web) add("web", config().web->options);
+    if (config().admin) add("admin", *config().admin);
+    const auto all_addresses = [](std::string_view bind, std::string_view other) {
+      return bind == "::" || (bind == "0.0.0.0" && other.find(':') == std::string_view::npos);
+    };
+    for (auto one = listeners.begin(); one != listeners.end(); ++one) {
+      const auto other = std::find_if(listeners.begin(), one, [&](const Listener& before) {
+        return before.port == one->port && one->port != 0 &&
+               (before.bind == one->bind || all_addresses(before.bind, one->bind) ||
+                all_addresses(one->bind, before.bind));
+      });
+      if (other == one) continue;
+      const auto section = std::find_if(sections.begin(), sections.end(),
+                                        [&](const auto& each) { return each.kind == one->kind; });
+      fault(line_of(*section, "port"), section->title(), "port",
+            fmt::format("expected another port than that of [{}]", other->kind));
     }
   }
 

@@ -279,6 +279,28 @@ TEST_CASE("each single fault is found where it stands") {
   }
 }
 
+TEST_CASE("no two ports are one, where one address has both (I10)") {
+  const auto config = [](const char* dimse, const char* web, const char* admin) {
+    return faults_of(
+        fmt::format("[dimse]\nbind = {}\nport = 2762\n[web]\nport = 2762\nbind = {}\n"
+                    "[admin]\nbind = {}\nport = 2763\n",
+                    dimse, web, admin));
+  };
+  const std::vector<std::string> fault{
+      "f.ini:5: [web] port: expected another port than that of [dimse]"};
+  CHECK(config("127.0.0.1", "127.0.0.1", "::1") == fault);
+  CHECK(config("0.0.0.0", "127.0.0.1", "::1") == fault);
+  CHECK(config("127.0.0.1", "0.0.0.0", "::1") == fault);
+  CHECK(config("::", "127.0.0.1", "::1") == fault);
+  CHECK(config("::1", "::", "::1") == fault);
+  CHECK(config("127.0.0.1", "127.0.0.2", "::1").empty());
+  CHECK(config("0.0.0.0", "::1", "::1").empty());
+  CHECK(
+      faults_of("[web]\nport = 8082\n[admin]\n") ==
+      std::vector<std::string>{"f.ini:3: [admin] port: expected another port than that of [web]"});
+  CHECK(faults_of("[dimse]\nport = 0\n[web]\nport = 0\n[admin]\nport = 0\n").empty());
+}
+
 TEST_CASE("a base URI that cannot be used yet is a fault of the configuration") {
   const auto faults = faults_of(
       "[dimse]\nworklist = ris\n[backend ris]\nkind = origin-server\nbase_uri = ris.example\n");
