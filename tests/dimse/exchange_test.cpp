@@ -94,6 +94,26 @@ TEST_CASE("An SCP that misbehaves makes the outcome unknown, and the next reques
   }
 }
 
+TEST_CASE("A failure that comes before the data set was read is the answer (rule F29)") {
+  RawScp scp([](RawPeer& peer, int) {
+    accept(peer);
+    for (auto refusal : {status::no_such_sop_instance, status::success}) {
+      const auto request = dimse::decode_command(peer.receive_pdu().substr(12));
+      if (!request) return;
+      peer.send(message(5, dimse::response_to(request.value(), refusal)));
+      peer.receive_pdu();  // the data set, in its own time
+    }
+    peer.receive_pdu();
+    peer.send(release_rp);
+  });
+  dimse::Scu scu(options_for(scp.port()), {});
+  const auto refused = scu.update(uid("1.2.3"), mpps("COMPLETED"), context());
+  CHECK(refused.how == Outcome::How::answered);
+  CHECK(refused.status == status::no_such_sop_instance);
+  CHECK(scu.update(uid("1.2.3"), mpps("COMPLETED"), context()).good());
+  CHECK(scu.pool().taken() == 1);
+}
+
 TEST_CASE("A stall in mid search discards it within the response timeout") {
   RawScp scp([](RawPeer& peer, int) {
     accept(peer);

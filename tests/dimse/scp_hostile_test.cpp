@@ -64,7 +64,7 @@ TEST_CASE("A load balancer's empty probes are nothing to warn of") {
   check_served(front);
 }
 
-TEST_CASE("Silent clients, empty probes and half requests hold nobody up") {
+TEST_CASE("Silent clients, empty probes and half requests hold nobody up (rule H12)") {
   dimse::ScpOptions options;
   options.acse_timeout = 300ms;
   Front front(options);
@@ -134,7 +134,7 @@ TEST_CASE("A data set over the limit is aborted before it is taken in") {
   check_served(front);
 }
 
-TEST_CASE("A message that drips is given up, and so is an idle association") {
+TEST_CASE("A message that drips is given up, and so is an idle association (rule H12)") {
   dimse::ScpOptions options;
   options.dimse_timeout = 200ms;
   options.idle_timeout = 400ms;

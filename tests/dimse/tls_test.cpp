@@ -171,7 +171,7 @@ TEST_CASE("DCMTK's echoscu and findscu are served over TLS") {
   CHECK_FALSE(run("echoscu +tla +cf " + at.path("ca.pem") + " -aec MODGATE 127.0.0.1 " + port));
 }
 
-TEST_CASE("The profile of BCP 195: TLS 1.2 and 1.3 with its suites, nothing older or weaker") {
+TEST_CASE("The profile of BCP 195: TLS 1.2 and 1.3, its suites, nothing older or weaker (I8, I9)") {
   Front front(front_options("here", ""));
   struct {
     std::string_view arguments;

@@ -287,6 +287,18 @@ describe('refusals keep their meaning on every wire', () => {
     assert.equal(web409.json().dimseStatus, '0110');
   });
 
+  test('a step that the RIS has ended by itself is final for the modality, too (F24)', async () => {
+    const uid = newUid();
+    await sendAll(through, [nCreate(uid, begun())]);
+    ris.register.steps.get(uid).PerformedProcedureStepStatus = 'DISCONTINUED';
+    const answer = await send(through, nSet(uid, done()));
+    assert.equal(answer.status, 0x0110);
+    assert.equal(answer.errorId, 0xa710);
+    assert.equal((await post(web, target(uid, '?update'), { '00400252': { vr: 'CS', Value: ['COMPLETED'] } })).status, 409);
+    const kept = (await get(web, target(uid, '?includefield=00400252'))).json();
+    assert.deepEqual(kept[0]['00400252'].Value, ['DISCONTINUED']);
+  });
+
   // spec/mapping.md 2a, then 2b: what the RIS says, what the web says, what the modality gets. A problem
   // report names the RIS's own word, so that the two gateways lose nothing where HTTP has one code for many.
   const table = [

@@ -97,6 +97,27 @@ TEST_CASE("random data sets nested to depth 8 come back from the wire, JSON and 
   CHECK(deepest == 8);
 }
 
+TEST_CASE(
+    "the web has little endian and a VR for each attribute, whatever the wire had (B22, D14)") {
+  DataSetBuilder builder;
+  builder.add(Tag(0x0028, 0x0009), Vr::AT, std::string("\x18\0\x6A\x10", 4));
+  builder.add(Tag(0x0028, 0x1201), Vr::OW, std::string("\1\0\2\0", 4));
+  builder.add(Tag(0x0028, 0x9099), Vr::US, std::string("\1\0", 2));
+  const DataSet data_set = builder.build().value();
+  for (const TransferSyntax syntax : syntaxes) {
+    INFO(to_uid(syntax));
+    const auto read = read_data_set(write_data_set(data_set, syntax).value(), syntax);
+    REQUIRE(read);
+    CHECK(to_json(read.value().data_set) == R"({"00280009":{"vr":"AT","Value":["0018106A"]},)"
+                                            R"("00281201":{"vr":"OW","InlineBinary":"AQACAA=="},)"
+                                            R"("00289099":{"vr":"US","Value":[1]}})");
+    std::string xml;
+    REQUIRE(write_xml(read.value().data_set, xml));
+    CHECK(xml.find(R"(vr="OW" keyword="RedPaletteColorLookupTableData"><InlineBinary>AQACAA==<)") !=
+          std::string::npos);
+  }
+}
+
 TEST_CASE("what the fuzz targets start from comes back too, where it is a data set") {
   std::size_t read = 0;
   for (const char* folder : {"json", "xml"}) {

@@ -400,6 +400,29 @@ TEST_CASE("What an HTTP server refused is told with its code in the Error Commen
   CHECK(from_http(update, 409).how == Outcome::How::answered);
 }
 
+// A client made of Supplement 246 alone understands every answer that needs no option.
+TEST_CASE("Every answer is of the transaction's own table, or of PS3.18, 8.5 (B16)") {
+  const std::map<Transaction, std::set<int>> tables{
+      {search, {200, 204, 400, 413, 503}},       // Table 14.4.3-1
+      {create, {201, 400, 409, 503}},            // Table 15.4.3-1
+      {update, {200, 400, 404, 409, 410, 503}},  // Table 15.5.3-1
+      {retrieve, {200, 400, 404, 410, 503}},     // Table 15.6.3-1
+  };
+  const std::set<int> of_all{403, 500, 501};
+  for (const Transaction transaction : all_transactions) {
+    for (unsigned status = 0; status <= 0xFFFF; ++status) {
+      const int http = http_of(transaction, static_cast<std::uint16_t>(status));
+      if (tables.at(transaction).count(http) == 1 || of_all.count(http) == 1) continue;
+      CAPTURE(transaction, status, http);
+      FAIL("a status that the Supplement does not have");
+    }
+  }
+  for (const NetworkEventRow& row : network_event_rows()) {
+    CAPTURE(row.why);
+    CHECK((row.http == 503 || of_all.count(row.http) == 1));
+  }
+}
+
 TEST_CASE("Every row has a reason and no two rows of a transaction are the same") {
   std::set<std::tuple<Transaction, unsigned, unsigned, std::string_view>> seen;
   for (const DimseToHttpRow& row : dimse_to_http_rows()) {

@@ -7,8 +7,10 @@
 #include <tinyxml2.h>
 
 #include <catch2/catch.hpp>
+#include <functional>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "tests/web/origin_server_support.h"
 
@@ -228,6 +230,76 @@ TEST_CASE(
   CHECK(
       body.find("<option value=\"multipart/related; type=&quot;application/dicom+xml&quot;\"/>") !=
       std::string::npos);
+}
+
+TEST_CASE("Each method is described with its id, its types and its statuses (rule C7)") {
+  Site site;
+  const Response response = site.options("/");
+  tinyxml2::XMLDocument document;
+  REQUIRE(document.Parse(response.body.data(), response.body.size()) == tinyxml2::XML_SUCCESS);
+  std::map<std::string, std::set<std::string>> said;  // by the method's id
+  std::function<void(const XMLElement&, const std::string&)> walk;
+  walk = [&](const XMLElement& element, const std::string& method) {
+    for (const auto* child = element.FirstChildElement(); child != nullptr;
+         child = child->NextSiblingElement()) {
+      const std::string name = child->Name();
+      const std::string in = name == "method" ? child->Attribute("id") : method;
+      if (name == "response") {
+        std::istringstream statuses(child->Attribute("status"));
+        for (std::string status; statuses >> status;) said[in].insert(status);
+      } else if (name == "representation") {
+        said[in].insert(std::string(element.Name()) + " " + child->Attribute("mediaType"));
+      } else if (name == "param") {
+        said[in].insert(child->Attribute("name"));
+      }
+      walk(*child, in);
+    }
+  };
+  walk(*document.RootElement(), "");
+  const std::string parts = "response multipart/related; type=\"application/dicom+";
+  const std::map<std::string, std::vector<std::string>> skeleton{
+      {"", {"mppsUID"}},
+      {"searchForModalityScheduledProcedureSteps",
+       {"Accept",
+        "accept",
+        "charset",
+        "limit",
+        "offset",
+        "includefield",
+        "fuzzymatching",
+        "emptyvaluematching",
+        "multiplevaluematching",
+        "00400100.00400001",
+        "ScheduledProcedureStepSequence.ScheduledStationAETitle",
+        "response application/dicom+json",
+        "response application/dicom+xml",
+        parts + "json\"",
+        parts + "xml\"",
+        "200",
+        "204",
+        "400",
+        "403",
+        "406",
+        "413",
+        "500",
+        "501",
+        "503"}},
+      {"createModalityPerformedProcedureStep",
+       {"request application/dicom+json", "request application/dicom+xml", "201", "400", "409",
+        "415", "503"}},
+      {"updateModalityPerformedProcedureStep",
+       {"update", "request application/dicom+json", "request application/dicom+xml", "200", "400",
+        "404", "409", "415", "503"}},
+      {"retrieveModalityPerformedProcedureStep",
+       {"includefield", "response application/dicom+json", "response application/dicom+xml", "200",
+        "400", "404", "406", "501", "503"}},
+  };
+  for (const auto& [method, wanted] : skeleton) {
+    for (const std::string& what : wanted) {
+      CAPTURE(method, what);
+      CHECK(said[method].count(what) == 1);
+    }
+  }
 }
 
 TEST_CASE("Capabilities are negotiated (rule C2)") {

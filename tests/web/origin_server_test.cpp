@@ -181,7 +181,7 @@ TEST_CASE("Bad input is a precise 4xx problem report, and the next request works
       {post(target, step, "text/plain"), 415, "application/dicom+json", "a text"},
       {post(target, step, "application/dicom+json; charset=latin1"), 415, "", "charset (B11)"},
       {post(target, step, "nonsense"), 415, "", "no media type"},
-      {post(target, step, "application/x-www-form-urlencoded"), 415, "", "a form"},
+      {post(target, step, "application/x-www-form-urlencoded"), 415, "", "parts (J15)"},
       {post(target, step, "multipart/form-data; boundary=x"), 415, "", "a form"},
       {post(target, step, "application/dicom+json", "Content-Encoding: br\r\n"), 415,
        "Content-Encoding", "a coding that is not known (B13)"},

@@ -65,7 +65,7 @@ std::pair<Outcome, int> search(std::uint16_t port, TlsFiles files, const mapping
 
 }  // namespace
 
-TEST_CASE("Of all versions, TLS 1.2 and 1.3 are spoken, and the log says who came with another") {
+TEST_CASE("Of all versions, TLS 1.2 and 1.3 are spoken, the log says who came with another (I8)") {
   Site site(certificates().files("good"));
   const std::string old = " -cipher ALL:@SECLEVEL=0";
   for (const std::string accepted : {"-tls1_3", "-tls1_2", "-alpn http/1.1", "-alpn h2,http/1.1",
@@ -86,7 +86,7 @@ TEST_CASE("Of all versions, TLS 1.2 and 1.3 are spoken, and the log says who cam
   CHECK(asked.output.find("Compression: NONE") != std::string::npos);
 }
 
-TEST_CASE("Of all suites that OpenSSL knows, those of BCP 195 are spoken and no other") {
+TEST_CASE("Of all suites that OpenSSL knows, those of BCP 195 are spoken and no other (I9)") {
   const std::set<std::string> of_rsa{"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384",
                                      "ECDHE-RSA-CHACHA20-POLY1305"};
   const std::set<std::string> of_curves{"ECDHE-ECDSA-AES128-GCM-SHA256",

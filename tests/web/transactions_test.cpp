@@ -183,11 +183,14 @@ TEST_CASE("With gateway_status_codes an upstream at fault is 502 or 504") {
   CHECK(ask(site.port, get(sps)).status == 504);
 }
 
-TEST_CASE("A failed transaction's problem report names the DIMSE status and what came with it") {
+// What rule B19 would put into a Warning stands in the body, which is JSON whatever is accepted.
+TEST_CASE("A failed transaction's problem report names the DIMSE status, and more (B18, B19)") {
   Site site;
   site.steps.store(uid, web_test::data_set(R"({"00400252":{"vr":"CS","Value":["COMPLETED"]}})"));
-  const Response response = ask(site.port, post(mpps + "/" + uid + "?update", step));
+  const Response response = ask(site.port, post(mpps + "/" + uid + "?update", step,
+                                                "application/dicom+json", "Accept: text/html\r\n"));
   check_problem(response, 409);
+  CHECK(response.header("warning") == "-");
   rapidjson::Document document;
   document.Parse(response.body.c_str());
   CHECK(std::string(document["dimseStatus"].GetString()) == "0110");
@@ -274,7 +277,7 @@ TEST_CASE("Several steps in one match become one result each, for pages too (rul
   CHECK(one.body.find("DOE^JANE") != std::string::npos);
 }
 
-TEST_CASE("Results are written in the form that was negotiated (rules B2, B7 to B10)") {
+TEST_CASE("Results are written in the form that was negotiated (rules B2, B7 to B10, J14)") {
   struct Row {
     std::string accept;
     int results;
@@ -359,7 +362,7 @@ TEST_CASE("An MPPS is created, updated by both URI forms, and retrieved (rules J
   const Response created = ask(site.port, post(target, step));
   CHECK(created.status == 201);
   CHECK(created.header("location") == target);
-  CHECK(created.header("content-length") == "0");
+  CHECK(created.header("content-length") == "0");  // rules B12, J16
   CHECK(created.header("content-type") == "-");
   for (const std::string update : {"?update", "?update=", "?update=true", "/update", "/update/"}) {
     CAPTURE(update);
@@ -397,7 +400,7 @@ TEST_CASE("Retrieve asks for whole attributes and prunes the answer to the paths
                                         mapping::tags::ScheduledStepAttributesSequence});
 }
 
-TEST_CASE("Warnings of the services become 2xx with a Warning header (rule J19)") {
+TEST_CASE("Warnings of the services become 2xx with a Warning header (rules B20, J19)") {
   struct Row {
     std::uint16_t status;
     std::string request;
@@ -406,11 +409,12 @@ TEST_CASE("Warnings of the services become 2xx with a Warning header (rule J19)"
   };
   const std::string target = mpps + "/" + uid;
   const std::vector<Row> rows{
-      {status::attribute_value_out_of_range, post(target, step), 201, "with modifications"},
+      {status::attribute_value_out_of_range, post(target, step), 201,
+       "The Modality Performed Procedure Step was created with modifications."},
       {status::attribute_list_error, post(target, step), 201, "not supported. 00400254"},
       {0xB000, post(target, step), 201, "with a warning"},
       {status::attribute_value_out_of_range, post(target + "?update", step), 200,
-       "with modifications"},
+       "The Modality Performed Procedure Step was updated with modifications."},
       {status::requested_optional_attributes_not_supported, get(target), 200,
        "Requested optional Attributes are not supported."},
   };
