@@ -32,22 +32,31 @@ class Admin::Impl {
                  std::move(options.host_names), sources_.on_alert},
                 pages(), actions(), log_) {}
 
-  mapping::Result<std::uint16_t> start() {
-    watch();
+  mapping::Result<std::uint16_t> start(std::vector<WatchedBackend> backends,
+                                       std::shared_ptr<MppsQueue> queue) {
+    watch(std::move(backends), std::move(queue))();
     return server_.start();
   }
-  mapping::Result<mapping::Change> prepare(const Config::Admin& options) {
+  mapping::Result<mapping::Change> prepare(const Config::Admin& options,
+                                           std::vector<WatchedBackend> backends,
+                                           std::shared_ptr<MppsQueue> queue) {
     auto serve = server_.prepare(options.authentication, options.host_names);
     if (!serve) return serve.fault();
-    return mapping::Change([this, serve = std::move(serve).value()] {
-      serve();
-      watch();
-    });
+    return mapping::Change(
+        [serve = std::move(serve).value(), watch = watch(std::move(backends), std::move(queue))] {
+          serve();
+          watch();
+        });
   }
   void note_stopping() { stopping_ = true; }
   void stop(std::chrono::milliseconds grace) { server_.stop(grace); }
 
  private:
+  struct WatchedQueue {
+    std::shared_ptr<MppsQueue> queue;
+    QueueWatch watch;
+  };
+
   web::Pages pages() {
     return {{"/",
              [] {
@@ -68,12 +77,7 @@ class Admin::Impl {
   web::PageActions actions();
   web::Page act(QueueVerb verb, const web::PageAction& action);
   web::Page status() const;
-  void watch() {
-    backends_.change(sources_.backends());
-    MppsQueue* const queue = sources_.queue();
-    if (queue == nullptr || queue_.get()) return;
-    queue_.set(std::make_shared<QueueWatch>(*queue, watch_options_.interval, log_));
-  }
+  mapping::Change watch(std::vector<WatchedBackend> backends, std::shared_ptr<MppsQueue> queue);
   web::Page ready() const;
   web::Page metrics() const;
   void write_fronts(MetricsText& text) const;
@@ -85,9 +89,21 @@ class Admin::Impl {
   const mapping::Log log_;
   std::atomic<bool> stopping_{false};
   BackendWatch backends_;
-  mapping::Current<QueueWatch> queue_;  ///< null until there is one
-  web::PageServer server_;              // last: its threads use what stands above
+  mapping::Current<WatchedQueue> queue_;  ///< null until there is one
+  web::PageServer server_;                // last: its threads use what stands above
 };
+
+mapping::Change Admin::Impl::watch(std::vector<WatchedBackend> backends,
+                                   std::shared_ptr<MppsQueue> queue) {
+  auto watched = queue_.get();
+  if (!watched && queue) {
+    watched.reset(new WatchedQueue{queue, {*queue, watch_options_.interval, log_}});
+  }
+  return [this, watched, ask = backends_.prepare(std::move(backends))] {
+    ask();
+    queue_.set(watched);
+  };
+}
 
 /// The queue's.
 web::PageActions Admin::Impl::actions() {
@@ -98,10 +114,10 @@ web::PageActions Admin::Impl::actions() {
 }
 
 web::Page Admin::Impl::act(QueueVerb verb, const web::PageAction& action) {
-  const auto watch = queue_.get();
-  if (!watch) return {404, "application/json", R"({"says":"There is no queue here."})"};
-  auto answer = QueueActions(*sources_.queue(), sources_.wake, log_).act(verb, action);
-  watch->look();  // the page that asked sees what it did
+  const auto watched = queue_.get();
+  if (!watched) return {404, "application/json", R"({"says":"There is no queue here."})"};
+  auto answer = QueueActions(*watched->queue, sources_.wake, log_).act(verb, action);
+  watched->watch.look();  // the page that asked sees what it did
   return answer;
 }
 
@@ -109,7 +125,7 @@ web::Page Admin::Impl::status() const {
   StatusReport report;
   report.stopping = stopping_;
   report.backends = backends_.states();
-  if (const auto queue = queue_.get()) report.queue = queue->state();
+  if (const auto queue = queue_.get()) report.queue = queue->watch.state();
   if (server_.allows_actions()) report.token = server_.token();
   report.now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   return {200, "application/json", to_json(report, sources_)};
@@ -165,7 +181,7 @@ web::Page Admin::Impl::ready() const {
     line(service.name, good, what);
   }
   if (const auto queue = queue_.get()) {
-    const auto depths = queue->state();
+    const auto depths = queue->watch.state();
     const bool read = depths.fault.empty();
     const bool good = read && depths.write_fault.empty();
     line("mpps queue", good,
@@ -198,7 +214,7 @@ web::Page Admin::Impl::metrics() const {
   sources_.metrics->write(text);
   write_fronts(text);
   write_backends(text);
-  if (const auto queue = queue_.get()) write_queue(text, *queue);
+  if (const auto queue = queue_.get()) write_queue(text, queue->watch);
   if (sources_.audit != nullptr) {
     if (const auto numbers = sources_.audit->numbers()) write_audit(text, *numbers);
   }
@@ -310,10 +326,15 @@ Admin::Admin(Config::Admin options, AdminSources sources, BackendWatchOptions wa
 
 Admin::~Admin() = default;
 
-mapping::Result<std::uint16_t> Admin::start() { return impl_->start(); }
+mapping::Result<std::uint16_t> Admin::start(std::vector<WatchedBackend> backends,
+                                            std::shared_ptr<MppsQueue> queue) {
+  return impl_->start(std::move(backends), std::move(queue));
+}
 
-mapping::Result<mapping::Change> Admin::prepare(const Config::Admin& options) {
-  return impl_->prepare(options);
+mapping::Result<mapping::Change> Admin::prepare(const Config::Admin& options,
+                                                std::vector<WatchedBackend> backends,
+                                                std::shared_ptr<MppsQueue> queue) {
+  return impl_->prepare(options, std::move(backends), std::move(queue));
 }
 
 void Admin::note_stopping() { impl_->note_stopping(); }

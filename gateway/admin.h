@@ -37,13 +37,9 @@ struct AdminSources {
   };
   std::vector<Front> fronts;
   std::function<std::vector<OfferedService>()> services;
-  /// A service's backend that is not here is always there. Asked at the start, and by prepare's
-  /// change.
-  std::function<std::vector<WatchedBackend>()> backends;
   std::function<std::vector<BackendNumbers>()> numbers;  ///< Router::numbers
   const Metrics* metrics = nullptr;
-  std::function<MppsQueue*()> queue;               ///< asked as backends; null: there is none
-  std::function<void(const std::string&)> wake{};  ///< Router::wake; with queue
+  std::function<void(const std::string&)> wake{};  ///< Router::wake; with a queue
   const AuditTrail* audit = nullptr;               ///< null, or off: nothing is told of it
   mapping::OnSecurityAlert on_alert{};             ///< of this port itself
 };
@@ -63,12 +59,17 @@ class Admin {
   Admin(const Admin&) = delete;
   Admin& operator=(const Admin&) = delete;
 
-  /// Listens, and begins to watch. Returns the port. Fault: as web::PageServer::start.
-  mapping::Result<std::uint16_t> start();
-  /// Who is served, by which names, and the backends and the queue that are watched, after the
-  /// change: those that the sources name then. bind and port stay. Fault: as
-  /// web::PageServer::prepare.
-  mapping::Result<mapping::Change> prepare(const Config::Admin& options);
+  /// Listens, and begins to watch: backends, of which one that a service has and that is not among
+  /// them is always there, and the queue; null: there is none. Returns the port. Fault: as
+  /// web::PageServer::start.
+  mapping::Result<std::uint16_t> start(std::vector<WatchedBackend> backends,
+                                       std::shared_ptr<MppsQueue> queue);
+  /// Who is served, by which names, and what is watched, after the change. bind and port stay, and
+  /// so does a queue that is watched. Fault: as web::PageServer::prepare. Throws std::system_error
+  /// where there are no threads for it.
+  mapping::Result<mapping::Change> prepare(const Config::Admin& options,
+                                           std::vector<WatchedBackend> backends,
+                                           std::shared_ptr<MppsQueue> queue);
   /// From now on the gateway is not ready, and says that it stops.
   void note_stopping();
   void stop(std::chrono::milliseconds grace);

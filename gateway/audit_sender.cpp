@@ -10,11 +10,11 @@
 #include <condition_variable>
 #include <mutex>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "dimse/descriptor.h"
+#include "gateway/ready_thread.h"
 
 namespace gateway {
 namespace {
@@ -42,7 +42,7 @@ class AuditSender::Impl {
   /// Fault: as AuditSender::make.
   std::optional<mapping::Fault> connect_by();
   void start() {
-    thread_ = std::thread([this] { run(); });
+    thread_.begin([this] { run(); });
   }
   void wake() {
     const std::lock_guard lock(mutex_);
@@ -79,7 +79,7 @@ class AuditSender::Impl {
 
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<bool> up_{true}, cutting_{false};
-  std::thread thread_;
+  ReadyThread thread_;
 };
 
 std::optional<mapping::Fault> AuditSender::Impl::connect_by() {
@@ -90,7 +90,7 @@ std::optional<mapping::Fault> AuditSender::Impl::connect_by() {
 }
 
 void AuditSender::Impl::stop(std::chrono::milliseconds grace) {
-  if (!thread_.joinable()) return;
+  if (!thread_.working()) return;
   {
     std::unique_lock lock(mutex_);
     ending_ = true;

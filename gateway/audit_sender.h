@@ -30,6 +30,7 @@ class AuditSender {
   using OnRefused = std::function<void(const std::string& why)>;
 
   /// buffer outlives this. Sends nothing yet. Fault: a TLS file that cannot be used.
+  /// Throws std::system_error where there is no thread for it.
   static mapping::Result<std::unique_ptr<AuditSender>> make(AuditSenderOptions options,
                                                             AuditBuffer& buffer,
                                                             OnRefused on_refused, mapping::Log log);

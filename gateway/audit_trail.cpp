@@ -49,8 +49,9 @@ class AuditTrail::Impl {
   /// What a change brings.
   struct Next {
     AuditOptions options;
-    std::unique_ptr<AuditBuffer> buffer;  ///< null: there is one
-    std::unique_ptr<AuditSender> sender;  ///< null: the one that is there goes on
+    std::unique_ptr<AuditBuffer> buffer;      ///< null: there is one
+    std::unique_ptr<AuditRecorder> recorder;  ///< of buffer
+    std::unique_ptr<AuditSender> sender;      ///< null: the one that is there goes on
   };
 
   mapping::Result<std::unique_ptr<AuditSender>> sender_for(const AuditOptions& options,
@@ -108,6 +109,8 @@ mapping::Result<mapping::Change> AuditTrail::Impl::prepare(std::optional<AuditOp
     auto opened = AuditBuffer::open(next->options.state_dir);
     if (!opened) return opened.fault();
     next->buffer = std::move(opened).value();
+    next->recorder = std::make_unique<AuditRecorder>(
+        *next->buffer, next->options.rules, self_, [this] { wake_sender(); }, log_);
   }
   const bool same = on_ && next->options.syslog == options_.syslog &&
                     next->options.tls_files == options_.tls_files;
@@ -123,8 +126,7 @@ void AuditTrail::Impl::turn_on(Next& next) {
   options_ = std::move(next.options);
   if (next.buffer) {
     buffer_ = std::move(next.buffer);
-    recorder_ = std::make_unique<AuditRecorder>(
-        *buffer_, options_.rules, self_, [this] { wake_sender(); }, log_);
+    recorder_ = std::move(next.recorder);
   } else {
     recorder_->change(options_.rules);
   }

@@ -50,7 +50,8 @@ class AuditTrail {
   /// options: from the change on; nothing = off. state_dir stays as it was first. What waits goes
   /// to the collector that is there then, in order; while there is none, it waits on the disk. The
   /// change of a collector ends the attempt that is under way, and with off what is recorded before
-  /// has last_words to be written and sent. Fault: the buffer or a TLS file cannot be used.
+  /// has last_words to be written and sent. Fault: the buffer or a TLS file cannot be used. Throws
+  /// std::system_error where there are no threads for it.
   mapping::Result<mapping::Change> prepare(std::optional<AuditOptions> options);
   /// Whether what happens is recorded.
   bool on() const;

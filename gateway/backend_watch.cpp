@@ -14,35 +14,47 @@ using Is = BackendState::Is;
 BackendWatch::BackendWatch(std::vector<WatchedBackend> backends, BackendWatchOptions options,
                            mapping::Log log)
     : options_(options), log_(std::move(log)) {
-  change(std::move(backends));
+  prepare(std::move(backends))();
 }
 
 BackendWatch::~BackendWatch() {
-  change({});
-  for (Watch& watch : leaving_) watch.thread.join();
+  prepare({})();
+  leaving_.clear();
 }
 
-void BackendWatch::change(std::vector<WatchedBackend> backends) {
+mapping::Change BackendWatch::prepare(std::vector<WatchedBackend> backends) {
   join_done();
-  const std::lock_guard lock(mutex_);
-  std::list<Watch> before;
-  before.swap(watches_);
-  std::map<std::string, BackendState> states;
+  auto next = std::make_shared<Next>();
   for (WatchedBackend& backend : backends) {
-    states[backend.name] = states_[backend.name];
-    const auto same = std::find_if(before.begin(), before.end(), [&](const Watch& watch) {
+    next->names.push_back(backend.name);
+    const auto same = std::find_if(watches_.begin(), watches_.end(), [&](const Watch& watch) {
       return watch.backend.name == backend.name && watch.backend.owner == backend.owner;
     });
-    if (same != before.end()) {
-      watches_.splice(watches_.end(), before, same);
-      continue;
+    if (same != watches_.end()) {
+      next->staying.push_back(&*same);
+    } else {
+      next->coming.emplace_back(std::move(backend));
     }
-    Watch& added = watches_.emplace_back(std::move(backend));
-    added.thread = std::thread([this, &added] { watch(added); });
   }
+  return [this, next] { change(*next); };
+}
+
+void BackendWatch::change(Next& next) {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, BackendState> states;
+  for (const std::string& name : next.names) states[name] = states_[name];
   states_ = std::move(states);
-  for (Watch& watch : before) watch.ending = true;
-  leaving_.splice(leaving_.end(), before);
+  for (auto watch = watches_.begin(); watch != watches_.end();) {
+    const auto one = watch++;
+    const auto& staying = next.staying;
+    if (std::find(staying.begin(), staying.end(), &*one) != staying.end()) continue;
+    one->ending = true;
+    leaving_.splice(leaving_.end(), watches_, one);
+  }
+  for (Watch& added : next.coming) {
+    added.thread.begin([this, &added] { watch(added); });
+  }
+  watches_.splice(watches_.end(), next.coming);
   ends_.notify_all();
 }
 
@@ -56,8 +68,7 @@ void BackendWatch::join_done() {
       watch = next;
     }
   }
-  for (Watch& watch : gone) watch.thread.join();
-}
+}  // the threads of those that are gone are joined
 
 std::map<std::string, BackendState> BackendWatch::states() const {
   const std::lock_guard lock(mutex_);

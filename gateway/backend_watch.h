@@ -12,9 +12,10 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "gateway/ready_thread.h"
+#include "mapping/current.h"
 #include "mapping/log.h"
 #include "mapping/services.h"
 
@@ -60,9 +61,10 @@ class BackendWatch {
   BackendWatch(const BackendWatch&) = delete;
   BackendWatch& operator=(const BackendWatch&) = delete;
 
-  /// Asks these from now on. One with the owner that it had goes on as before; another one of the
-  /// same name is as the last one was until it has been asked. Waits for nobody.
-  void change(std::vector<WatchedBackend> backends);
+  /// Asks these from the change on. One with the owner that it had goes on as before; another one
+  /// of the same name is as the last one was until it has been asked. Waits for nobody. Throws
+  /// std::system_error where there are no threads for them.
+  mapping::Change prepare(std::vector<WatchedBackend> backends);
 
   /// By name.
   std::map<std::string, BackendState> states() const;
@@ -74,9 +76,16 @@ class BackendWatch {
     WatchedBackend backend;  ///< constant until done
     bool ending = false;     // guarded by mutex_
     bool done = false;       // guarded by mutex_
-    std::thread thread{};
+    ReadyThread thread{};
+  };
+  /// What a change brings.
+  struct Next {
+    std::vector<std::string> names;
+    std::vector<const Watch*> staying;
+    std::list<Watch> coming;
   };
 
+  void change(Next& next);
   void watch(Watch& watch);
   void note(const Watch& watch, const mapping::Outcome& outcome);
   void join_done();

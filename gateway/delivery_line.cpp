@@ -45,8 +45,9 @@ void DeliveryShared::database_failed(const QueueFailure& failure) {
 
 void DeliveryLine::start(const std::function<void()>& closed) {
   const Lock lock(mutex_);
-  for (std::size_t i = 0; i < options_.workers; ++i) {
-    threads_.emplace_back([this, closed] {
+  working_ = threads_.size();
+  for (ReadyThread& thread : threads_) {
+    thread.begin([this, closed] {
       work();
       Lock relock(mutex_);
       const bool last = working_ == 1;
@@ -55,7 +56,6 @@ void DeliveryLine::start(const std::function<void()>& closed) {
       relock.unlock();
       if (last) closed();
     });
-    ++working_;
   }
 }
 
@@ -152,8 +152,7 @@ bool DeliveryLine::over() {
 }
 
 void DeliveryLine::join() {
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  for (ReadyThread& thread : threads_) thread.join();
 }
 
 void DeliveryLine::wake() {

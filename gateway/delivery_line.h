@@ -13,12 +13,12 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "gateway/delivery_policy.h"
 #include "gateway/mpps_queue.h"
+#include "gateway/ready_thread.h"
 #include "mapping/log.h"
 #include "mapping/services.h"
 
@@ -59,13 +59,14 @@ struct DeliveryShared {
 /// is ended and joined before it goes.
 class DeliveryLine {
  public:
-  /// shared outlives this.
+  /// shared outlives this. Throws std::system_error where there are no threads for its workers.
   DeliveryLine(DeliveryShared& shared, MppsReceiver receiver, const DeliveryOptions& options)
       : shared_(shared),
         receiver_(std::move(receiver)),
         options_(options),
         few_(2 * options.workers),
-        many_(8 * options.workers) {}
+        many_(8 * options.workers),
+        threads_(options.workers) {}
 
   const std::string& name() const { return receiver_.name; }
   /// What it is made of.
@@ -104,7 +105,7 @@ class DeliveryLine {
   const std::size_t few_;   ///< ready ones, or fewer: time for others
   const std::size_t many_;  ///< at most so many are ready
 
-  std::vector<std::thread> threads_;
+  std::vector<ReadyThread> threads_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

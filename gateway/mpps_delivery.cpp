@@ -7,7 +7,6 @@
 #include <condition_variable>
 #include <list>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 namespace gateway {
@@ -24,14 +23,18 @@ class MppsDelivery::Impl {
  public:
   Impl(MppsQueue& queue, std::vector<MppsReceiver> receivers, DeliveryOptions options,
        mapping::Log log)
-      : shared_{queue, std::move(log)}, first_receivers_(std::move(receivers)), options_(options) {}
-
-  void start() {
-    change(std::move(first_receivers_), options_);
-    housekeeper_ = std::thread([this] { keep_house(); });
+      : shared_{queue, std::move(log)}, options_(options) {
+    for (MppsReceiver& receiver : receivers) {
+      lines_.emplace_back(shared_, std::move(receiver), options);
+    }
   }
 
-  void change(std::vector<MppsReceiver> receivers, DeliveryOptions options);
+  void start() {
+    for (DeliveryLine& line : lines_) start(line);
+    housekeeper_.begin([this] { keep_house(); });
+  }
+
+  mapping::Change prepare(std::vector<MppsReceiver> receivers, DeliveryOptions options);
 
   void wake(const std::string& receiver) {
     const std::lock_guard lock(mutex_);
@@ -41,7 +44,7 @@ class MppsDelivery::Impl {
   }
 
   void stop() {
-    if (!housekeeper_.joinable()) return;
+    if (!housekeeper_.working()) return;
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
@@ -54,40 +57,61 @@ class MppsDelivery::Impl {
   }
 
  private:
+  /// What a change brings.
+  struct Next {
+    DeliveryOptions options;
+    std::vector<const DeliveryLine*> staying;
+    std::list<DeliveryLine> coming;
+  };
+
+  // What one that ends has given back is for the one that is there now.
+  void start(DeliveryLine& line) {
+    line.start([this, &line] { wake(line.name()); });
+  }
+  void change(Next& next);
   void keep_house();
   bool forget_some(QueueTime accepted_before);
   void join_those_over();
 
   DeliveryShared shared_;
-  std::vector<MppsReceiver> first_receivers_;  ///< until the start
-  std::thread housekeeper_;
   std::condition_variable housekeeping_;
   std::mutex mutex_;  // guards what follows
   DeliveryOptions options_;
   std::list<DeliveryLine> lines_;
   std::list<DeliveryLine> leaving_;  ///< end an attempt, or wait to be joined
   bool stopping_ = false;
+  ReadyThread housekeeper_;  // last: it uses what stands above
 };
 
-void MppsDelivery::Impl::change(std::vector<MppsReceiver> receivers, DeliveryOptions options) {
-  const std::lock_guard lock(mutex_);
-  options_ = options;
-  std::list<DeliveryLine> before;
-  before.swap(lines_);
+mapping::Change MppsDelivery::Impl::prepare(std::vector<MppsReceiver> receivers,
+                                            DeliveryOptions options) {
+  auto next = std::make_shared<Next>();
+  next->options = options;
   for (MppsReceiver& receiver : receivers) {
-    const auto same = std::find_if(before.begin(), before.end(), [&](const DeliveryLine& line) {
+    const auto same = std::find_if(lines_.begin(), lines_.end(), [&](const DeliveryLine& line) {
       return line.is(receiver, options);
     });
-    if (same != before.end()) {
-      lines_.splice(lines_.end(), before, same);
-      continue;
+    if (same != lines_.end()) {
+      next->staying.push_back(&*same);
+    } else {
+      next->coming.emplace_back(shared_, std::move(receiver), options);
     }
-    const std::string name = receiver.name;
-    // What one that ends has given back is for the one that is there now.
-    lines_.emplace_back(shared_, std::move(receiver), options).start([this, name] { wake(name); });
   }
-  for (DeliveryLine& line : before) line.end();
-  leaving_.splice(leaving_.end(), before);
+  return [this, next] { change(*next); };
+}
+
+void MppsDelivery::Impl::change(Next& next) {
+  const std::lock_guard lock(mutex_);
+  options_ = next.options;
+  for (auto line = lines_.begin(); line != lines_.end();) {
+    const auto one = line++;
+    const auto& staying = next.staying;
+    if (std::find(staying.begin(), staying.end(), &*one) != staying.end()) continue;
+    one->end();
+    leaving_.splice(leaving_.end(), lines_, one);
+  }
+  for (DeliveryLine& line : next.coming) start(line);
+  lines_.splice(lines_.end(), next.coming);
 }
 
 void MppsDelivery::Impl::join_those_over() {
@@ -152,8 +176,9 @@ MppsDelivery::MppsDelivery(MppsQueue& queue, std::vector<MppsReceiver> receivers
     : impl_(std::make_unique<Impl>(queue, std::move(receivers), options, std::move(log))) {}
 MppsDelivery::~MppsDelivery() { stop(); }
 void MppsDelivery::start() { impl_->start(); }
-void MppsDelivery::change(std::vector<MppsReceiver> receivers, DeliveryOptions options) {
-  impl_->change(std::move(receivers), options);
+mapping::Change MppsDelivery::prepare(std::vector<MppsReceiver> receivers,
+                                      DeliveryOptions options) {
+  return impl_->prepare(std::move(receivers), options);
 }
 void MppsDelivery::wake(const std::string& receiver) { impl_->wake(receiver); }
 void MppsDelivery::stop() { impl_->stop(); }

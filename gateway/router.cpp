@@ -7,13 +7,24 @@
 #include <variant>
 
 namespace gateway {
+namespace {
+
+std::vector<WatchedBackend> watched_in(const Backends& backends) {
+  std::vector<WatchedBackend> watched;
+  for (const auto& [name, backend] : backends) {
+    if (backend->probe) watched.push_back({name, backend->probe, backend});
+  }
+  return watched;
+}
+
+}  // namespace
 
 mapping::Result<std::unique_ptr<Router>> Router::make(const Config& config, const mapping::Log& log,
                                                       AuditTrail& audit, Trace* trace) {
   std::unique_ptr<Router> router(new Router(log, audit, trace));
   auto begin = router->prepare(config);
   if (!begin) return begin.fault();
-  begin.value()();
+  begin.value().change();
   return router;
 }
 
@@ -49,27 +60,6 @@ mapping::Result<std::shared_ptr<MppsQueue>> Router::queue_for(const Config& conf
   return queue;
 }
 
-/// Those that routes name, and those that something waits for from before they did not any more.
-std::set<std::string> Router::receivers_of(const Config& config, MppsQueue& queue) const {
-  std::set<std::string> names = queue_receivers(config);
-  try {
-    for (const auto& [name, open, held, oldest] : queue.depths()) {
-      if (config.backends.contains(name)) {
-        names.insert(name);
-      } else {
-        log_(mapping::LogLevel::warn,
-             fmt::format("the MPPS queue holds messages for {0} that nobody delivers, since there "
-                         "is no [backend {0}]: {1}; name it again, or export and discard them",
-                         name, open));
-      }
-    }
-  } catch (const QueueFailure& failure) {
-    log_(mapping::LogLevel::error,
-         fmt::format("the MPPS queue cannot be read: {}", failure.what()));
-  }
-  return names;
-}
-
 mapping::Result<Backends> Router::backends_for(const Config& config,
                                                const std::shared_ptr<StepStore>& store) {
   const auto before = routes_.get();
@@ -89,7 +79,7 @@ mapping::Result<Backends> Router::backends_for(const Config& config,
   return backends;
 }
 
-mapping::Result<mapping::Change> Router::prepare(const Config& config) {
+mapping::Result<Router::Next> Router::prepare(const Config& config) {
   auto store = store_for(config);
   if (!store) return store.fault();
   auto queue = queue_for(config);
@@ -103,24 +93,49 @@ mapping::Result<mapping::Change> Router::prepare(const Config& config) {
                         log_,
                         trace_};
   auto routes = std::make_shared<const Routes>(config, backends.value(), std::move(shared));
-  return mapping::Change(
-      [this, config, store = store.value(), queue = queue.value(), routes = std::move(routes)] {
-        store_ = store;
-        for (const auto& [name, backend] : config.backends) {
-          const auto* options = std::get_if<StepStoreOptions>(&backend.options);
-          if (options != nullptr) store_->change(*options);
-        }
-        queue_.set(queue);
-        if (queue) deliver(config, routes->backends());
-        routes_.set(routes);
-      });
+  mapping::Change serve = [] {}, deliver = [] {};
+  for (const auto& [name, backend] : config.backends) {
+    const auto* options = std::get_if<StepStoreOptions>(&backend.options);
+    if (options != nullptr) serve = store.value()->prepare(*options);
+  }
+  if (queue.value()) deliver = this->deliver(config, *queue.value(), routes->backends());
+  // Delivery before the routes: nobody is told of a message that those who deliver would not know.
+  return Next{[this, store = store.value(), queue = queue.value(), routes, serve = std::move(serve),
+               deliver = std::move(deliver)] {
+                store_ = store;
+                serve();
+                queue_.set(queue);
+                deliver();
+                routes_.set(routes);
+              },
+              watched_in(routes->backends()), queue.value()};
 }
 
-/// What is queued, to the receivers of this configuration. Before its routes are used: nobody is
-/// told of a message that those who deliver would not know.
-void Router::deliver(const Config& config, const Backends& backends) {
+/// What is queued, to the receivers that routes name, those that something waits for from before
+/// they did not any more, and those that something which has begun may still be accepted for.
+mapping::Change Router::deliver(const Config& config, MppsQueue& queue, const Backends& backends) {
+  std::set<std::string> names = queue_receivers(config);
+  for (const std::string& name : receivers_) {
+    if (backends.contains(name)) names.insert(name);
+  }
+  std::vector<std::string> warnings;
+  try {
+    for (const auto& [name, open, held, oldest] : queue.depths()) {
+      if (backends.contains(name)) {
+        names.insert(name);
+      } else {
+        warnings.push_back(
+            fmt::format("the MPPS queue holds messages for {0} that nobody delivers, since there "
+                        "is no [backend {0}]: {1}; name it again, or export and discard them",
+                        name, open));
+      }
+    }
+  } catch (const QueueFailure& failure) {
+    log_(mapping::LogLevel::error,
+         fmt::format("the MPPS queue cannot be read: {}", failure.what()));
+  }
   std::vector<MppsReceiver> receivers;
-  for (const std::string& name : receivers_of(config, *queue_.get())) {
+  for (const std::string& name : names) {
     const auto& backend = backends.at(name);
     receivers.push_back({name, backend->mpps,
                          [&probe = backend->probe](const auto& context) {
@@ -128,10 +143,21 @@ void Router::deliver(const Config& config, const Backends& backends) {
                          },
                          backend});
   }
-  if (delivery_) return delivery_->change(std::move(receivers), config.delivery);
-  delivery_ =
-      std::make_unique<MppsDelivery>(*queue_.get(), std::move(receivers), config.delivery, log_);
-  delivery_->start();
+  mapping::Change begin;
+  if (delivery_) {
+    begin = delivery_->prepare(std::move(receivers), config.delivery);
+  } else {
+    begin = [this, first = std::make_shared<MppsDelivery>(queue, std::move(receivers),
+                                                          config.delivery, log_)] {
+      delivery_ = first;
+      delivery_->start();
+    };
+  }
+  return [this, warnings, begin, names] {
+    for (const std::string& warning : warnings) log_(mapping::LogLevel::warn, warning);
+    begin();
+    receivers_ = names;
+  };
 }
 
 mapping::Services Router::route(const mapping::Caller& caller) const {
@@ -142,11 +168,7 @@ mapping::Services Router::route(const mapping::Caller& caller) const {
 }
 
 std::vector<WatchedBackend> Router::watched() const {
-  std::vector<WatchedBackend> watched;
-  for (const auto& [name, backend] : routes_.get()->backends()) {
-    if (backend->probe) watched.push_back({name, backend->probe, backend});
-  }
-  return watched;
+  return watched_in(routes_.get()->backends());
 }
 
 std::vector<BackendNumbers> Router::numbers() const {

@@ -38,12 +38,19 @@ class Router {
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
 
-  /// Other backends and routes. Transactions that have begun end with what they began with; the
-  /// next ones meet the new. A backend whose section and files are as they were goes on with its
-  /// connections; another one closes them when its last transaction is over. config: without
-  /// faults; state_dir stays. Fault: a backend cannot be made, or what is part of this program
-  /// cannot be used (the embedded store, the queue), and what to do.
-  mapping::Result<mapping::Change> prepare(const Config& config);
+  /// What a configuration brings.
+  struct Next {
+    mapping::Change change;
+    std::vector<WatchedBackend> watched;  ///< as watched() after the change; the next likewise
+    std::shared_ptr<MppsQueue> queue;
+  };
+  /// Other backends and routes after the change. Transactions that have begun end with what they
+  /// began with; the next ones meet the new. A backend whose section and files are as they were
+  /// goes on with its connections; another one closes them when its last transaction is over.
+  /// config: without faults; state_dir stays. Fault: a backend cannot be made, or what is part of
+  /// this program cannot be used (the embedded store, the queue), and what to do. Throws
+  /// std::system_error where there are no threads for it.
+  mapping::Result<Next> prepare(const Config& config);
 
   /// What the caller's front, or its [modality …], offers it now.
   mapping::Services route(const mapping::Caller& caller) const;
@@ -54,9 +61,9 @@ class Router {
   /// Of every backend, by name.
   std::vector<BackendNumbers> numbers() const;
   const Metrics& metrics() const { return metrics_; }
-  /// The durable queue; null as long as no route has needed one, and none was there. Lives as long
+  /// The durable queue; null as long as no route has needed one, and none was there. Stays as long
   /// as this.
-  MppsQueue* queue() const { return queue_.get().get(); }
+  std::shared_ptr<MppsQueue> queue() const { return queue_.get(); }
   /// Something in the queue may be due for this receiver. Only where there is a queue.
   void wake(const std::string& receiver) const { delivery_->wake(receiver); }
 
@@ -67,8 +74,7 @@ class Router {
   mapping::Result<std::shared_ptr<MppsQueue>> queue_for(const Config& config) const;
   mapping::Result<Backends> backends_for(const Config& config,
                                          const std::shared_ptr<StepStore>& store);
-  std::set<std::string> receivers_of(const Config& config, MppsQueue& queue) const;
-  void deliver(const Config& config, const Backends& backends);
+  mapping::Change deliver(const Config& config, MppsQueue& queue, const Backends& backends);
 
   const mapping::Log log_;
   AuditTrail& audit_;
@@ -76,9 +82,10 @@ class Router {
   Metrics metrics_;
   Disposal disposal_;                 ///< of backends
   std::shared_ptr<StepStore> store_;  ///< null as long as no backend has been one
+  std::set<std::string> receivers_;   ///< that something is delivered to
   mapping::Current<MppsQueue> queue_;
   mapping::Current<const Routes> routes_;
-  std::unique_ptr<MppsDelivery> delivery_;  ///< there as soon as the queue; goes before it
+  std::shared_ptr<MppsDelivery> delivery_;  ///< there as soon as the queue; goes before it
 };
 
 }  // namespace gateway

@@ -50,11 +50,9 @@ sigset_t our_signals() {
   return signals;
 }
 
-// Starts a front or the admin port; the ready line grows, or a fault is logged.
-template <class Front>
-bool start(Front& front, std::string_view name, const std::string& host, std::string& ready,
-           const mapping::Log& log) {
-  const auto port = front.start();
+// A front or the admin port was started, or not: the ready line grows, or the fault is logged.
+bool started(const mapping::Result<std::uint16_t>& port, std::string_view name,
+             const std::string& host, std::string& ready, const mapping::Log& log) {
   if (!port) {
     log(LogLevel::error, fmt::format("{} {} cannot start: {}", name,
                                      name == "admin" ? "port" : "front", port.fault().what));
@@ -86,10 +84,8 @@ AdminSources admin_sources(const Router& router, const std::string& ready, const
                               [origin_server] { return origin_server->refused(); }});
   }
   sources.services = [&router] { return router.offered(); };
-  sources.backends = [&router] { return router.watched(); };
   sources.numbers = [&router] { return router.numbers(); };
   sources.metrics = &router.metrics();
-  sources.queue = [&router] { return router.queue(); };
   sources.wake = [&router](const std::string& receiver) { router.wake(receiver); };
   return sources;
 }
@@ -169,7 +165,9 @@ mapping::Result<std::vector<mapping::Change>> prepare(const Config& config,
     if (!change) fault = change.fault();
     if (change) changes.push_back(std::move(change).value());
   };
-  take(running.router.prepare(config));
+  auto routed = running.router.prepare(config);
+  if (!routed) return routed.fault();
+  take(std::move(routed.value().change));
   if (running.scp != nullptr) {
     auto options = scp_options(*config.dimse, alerts_for(running.audit));
     take(options ? running.scp->prepare(std::move(options).value()) : options.fault());
@@ -177,7 +175,10 @@ mapping::Result<std::vector<mapping::Change>> prepare(const Config& config,
   if (running.origin_server != nullptr) {
     take(running.origin_server->prepare(server_options(*config.web, alerts_for(running.audit))));
   }
-  if (running.admin != nullptr) take(running.admin->prepare(*config.admin));
+  if (running.admin != nullptr) {
+    const auto& [change, watched, queue] = routed.value();
+    take(running.admin->prepare(*config.admin, watched, queue));
+  }
   take(running.audit.prepare(config.audit));
   take(mapping::Change([&running, level = config.log_level, format = config.log_format] {
     running.log.change(level, format);
@@ -186,25 +187,41 @@ mapping::Result<std::vector<mapping::Change>> prepare(const Config& config,
   return changes;
 }
 
+// The same from the file, which next is read from; nothing has changed where it returns nothing.
+std::optional<std::vector<mapping::Change>> prepare_from(const std::string& path,
+                                                         const ConfigReading& reading,
+                                                         const Running& running,
+                                                         const mapping::Log& log,
+                                                         ConfigReading& next) try {
+  next = read_config_file(path, process_environment, &reading);
+  if (!next.faults.empty()) {
+    for (const ConfigFault& fault : next.faults) log(LogLevel::error, to_string(fault, path));
+    log(LogLevel::error, "not reloaded: the configuration has faults, nothing has changed");
+    return std::nullopt;
+  }
+  auto changes = prepare(next.config, running);
+  if (changes) return std::move(changes).value();
+  log(LogLevel::error, fmt::format("not reloaded: {}, nothing has changed", changes.fault().what));
+  return std::nullopt;
+} catch (const std::exception& error) {
+  log(LogLevel::error, fmt::format("not reloaded: no threads or no memory for what it names ({}), "
+                                   "nothing has changed",
+                                   error.what()));
+  return std::nullopt;
+}
+
 // Changes everything to what the file says now, or nothing.
 void reload(const std::string& path, ConfigReading& reading, const Running& running,
             const mapping::Log& log) try {
-  ConfigReading next = read_config_file(path, process_environment, &reading);
-  if (!next.faults.empty()) {
-    for (const ConfigFault& fault : next.faults) log(LogLevel::error, to_string(fault, path));
-    return log(LogLevel::error, "not reloaded: the configuration has faults, nothing has changed");
-  }
-  auto changes = prepare(next.config, running);
-  if (!changes) {
-    return log(LogLevel::error,
-               fmt::format("not reloaded: {}, nothing has changed", changes.fault().what));
-  }
+  ConfigReading next;
+  const auto changes = prepare_from(path, reading, running, log, next);
+  if (!changes) return;
   const bool audited = running.audit.on();
   if (audited && !next.config.audit) {
     running.audit.record_own(audit_code::recording_stopped,
                              "The configuration was changed: it names no collector any more");
   }
-  for (const mapping::Change& change : changes.value()) change();
+  for (const mapping::Change& change : *changes) change();
   if (!audited) {
     running.audit.record_own(audit_code::recording_started,
                              "The configuration was changed: it names a collector now");
@@ -214,8 +231,9 @@ void reload(const std::string& path, ConfigReading& reading, const Running& runn
   reading = std::move(next);
   log_warnings(reading, path, log);
   log(LogLevel::info, fmt::format("reloaded {}{}", path, restart_needed(reading)));
-} catch (const std::exception& error) {  // no memory for what it names: the gateway goes on
-  log(LogLevel::error, fmt::format("not reloaded: {}", error.what()));
+} catch (const std::exception& error) {  // memory for a list of names, at most
+  log(LogLevel::error,
+      fmt::format("reloaded in part only: {}; expected memory, reload again", error.what()));
 }
 
 // Does it on a thread of its own, once more for what is asked meanwhile: a file that does not
@@ -301,12 +319,12 @@ int serve(const std::string& path, ConfigReading reading,
       return 1;
     }
     scp = std::make_unique<dimse::Scp>(std::move(options).value(), route, log);
-    if (!start(*scp, "dimse", config.dimse->options.bind, ready, log)) return 1;
+    if (!started(scp->start(), "dimse", config.dimse->options.bind, ready, log)) return 1;
   }
   if (config.web) {
     origin_server = std::make_unique<web::OriginServer>(
         server_options(*config.web, alerts_for(audit)), route, log);
-    if (!start(*origin_server, "web", config.web->options.bind, ready, log)) return 1;
+    if (!started(origin_server->start(), "web", config.web->options.bind, ready, log)) return 1;
   }
   std::unique_ptr<Admin> admin;
   if (config.admin) {
@@ -314,7 +332,8 @@ int serve(const std::string& path, ConfigReading reading,
     sources.audit = &audit;
     sources.on_alert = alerts_for(audit);
     admin = std::make_unique<Admin>(*config.admin, std::move(sources), BackendWatchOptions(), log);
-    if (!start(*admin, "admin", config.admin->bind, ready, log)) return 1;
+    const auto port = admin->start(router.value()->watched(), router.value()->queue());
+    if (!started(port, "admin", config.admin->bind, ready, log)) return 1;
   }
   fmt::print(stderr, "{}\n", ready);
   std::fflush(stderr);

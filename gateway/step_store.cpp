@@ -58,7 +58,7 @@ mapping::Result<std::unique_ptr<StepStore>> StepStore::open(const StepStoreOptio
   if (!database) return database.fault();
   try {
     std::unique_ptr<StepStore> store(new StepStore(std::move(database).value(), log));
-    store->change(options);
+    store->prepare(options)();
     return store;
   } catch (const StepDatabaseFailure& failure) {
     return mapping::Fault{
@@ -78,16 +78,16 @@ StepStore::StepStore(std::unique_ptr<StepDatabase> database, mapping::Log log)
   });
 }
 
-void StepStore::change(const StepStoreOptions& options) {
+mapping::Change StepStore::prepare(const StepStoreOptions& options) {
   const auto before = scheduled_.get();
-  if (before && before->options == options) return;
+  if (before && before->options == options) return [] {};
   auto next = std::make_shared<Scheduled>();
   next->options = options;
   if (!options.worklist_dir.empty()) {
     next->directory =
         std::make_unique<WorklistDirectory>(options.worklist_dir, options.watch_interval, log_);
   }
-  scheduled_.set(std::move(next));
+  return [this, next] { scheduled_.set(next); };
 }
 
 // --- Which scheduled steps have been started.

@@ -46,8 +46,9 @@ class StepStore : public mapping::WorklistService, public mapping::MppsService {
   static mapping::Result<std::unique_ptr<StepStore>> open(const StepStoreOptions& options,
                                                           const mapping::Log& log);
 
-  /// Serves scheduled steps by other options, to searches that begin after it; state_dir stays.
-  void change(const StepStoreOptions& options);
+  /// Serves scheduled steps by other options, to searches that begin after the change; state_dir
+  /// stays. From one thread, as the change.
+  mapping::Change prepare(const StepStoreOptions& options);
 
   mapping::Outcome search(const mapping::Search& search, const mapping::OnMatch& on_match,
                           const mapping::Context& context) override;

@@ -41,10 +41,10 @@ async function startWorklist(accession) {
 }
 
 /// A gateway whose file can be written anew. sections: as startModgate; ports stay those it got.
-async function start(name, sections) {
+async function start(name, sections, how) {
   const state = house.newPath();
   fs.mkdirSync(state);
-  const gateway = await startModgate(house, name, { gateway: { log_level: 'info', state_dir: state }, ...sections });
+  const gateway = await startModgate(house, name, { gateway: { log_level: 'info', state_dir: state }, ...sections }, how);
   gateway.state = state;
   gateway.reloads = 0;
   return gateway;
@@ -692,6 +692,45 @@ describe('a signal at an unfortunate time', () => {
     assert.equal(code, 0);
     assert.match(gateway.log(), /stopping after SIGTERM/);
   });
+});
+
+test('a reload that gets no more threads changes nothing, whichever of them it was', async () => {
+  const [old, now, ris, pacs] = [await startWorklist('OLD'), await startWorklist('NEW'), await startMppsScp(house), await startMppsScp(house)];
+  const collector = await UdpCollector.start(house);
+  const directory = house.newPath();
+  fs.mkdirSync(directory);
+  const fronts = { dimse: { worklist: 'worklist', mpps: 'ris' }, web: {}, admin: { bind: '127.0.0.1', port: 0 } };
+  // A thread takes a stack of 1 GiB of the address space, so that what is too little for one is enough for the rest.
+  const gateway = await start('no threads', { ...fronts, 'backend worklist': scp(old), 'backend ris': scp(ris) },
+    { under: ['prlimit', '--stack=1073741824'], env: { MALLOC_ARENA_MAX: 2 } });
+  write(gateway, {
+    ...fronts, dimse: { worklist: 'worklist', mpps: 'ris, pacs', mpps_delivery: 'queued' }, web: { worklist: 'own', mpps: 'own' },
+    audit: { syslog: collector.uri },
+    'backend worklist': scp(now), 'backend ris': scp(ris), 'backend pacs': scp(pacs), 'backend own': { kind: 'store', worklist_dir: directory },
+  });
+  const { pid } = gateway.child;
+  const ofProcess = (what) => Number(fs.readFileSync(`/proc/${pid}/status`, 'utf8').match(new RegExp(`^${what}:\\s+(\\d+)`, 'm'))[1]);
+  const limitMemory = (bytes) => execFileSync('prlimit', ['--pid', pid, `--as=${bytes}:`]);
+  const threads = () => ofProcess('Threads');
+  const metrics = async () => (await fetch(`http://127.0.0.1:${gateway.admin.port}/metrics`)).text();
+  const before = threads();
+  let refusals = 0;
+  for (let more = 0; count(gateway, /info reloaded /g) === 0; more++) {
+    limitMemory(ofProcess('VmSize') * 1024 + (more + 0.5) * 2 ** 30);
+    await hup(gateway, /(error not|info) reloaded/g);
+    limitMemory('unlimited');
+    if (count(gateway, /info reloaded /g) > 0) break;
+    assert.equal(count(gateway, /error not reloaded: .*, nothing has changed$/gm), ++refusals, gateway.log());
+    await until(limit, () => `${before} threads, not ${threads()}`, () => threads() === before);
+    assert.deepEqual(await find(gateway), ['OLD']);
+    assert.doesNotMatch(await metrics(), /modgate_queue|modgate_audit|backend="pacs"/);
+  }
+  assert.ok(refusals > 20, `only ${refusals} refusals`);
+  assert.deepEqual(await find(gateway), ['NEW']);
+  const uid = newUid();
+  assert.equal((await send(gateway.dimse, nCreate(uid, begun()))).status, 0);
+  await until(limit, 'the delivery to both', () => [ris, pacs].every((peer) => peer.register.steps.has(uid)));
+  assert.match(await metrics(), /^modgate_queue_readable 1$/m);
 });
 
 describe('messages that wait', () => {

@@ -72,8 +72,6 @@ struct Port {
     sources.fronts.push_back({"dimse", "127.0.0.1:11112", [] { return std::size_t{3}; },
                               [] { return 5u; }, [] { return 11u; }});
     sources.services = [services = std::move(services)] { return services; };
-    sources.backends = [backends = std::move(backends)] { return backends; };
-    sources.queue = [] { return nullptr; };
     sources.numbers = [] {
       BackendNumbers ris{"ris"}, pacs{"pacs"}, store{"store"};
       ris.associations = mapping::PoolState{.idle = 2, .in_use = 1, .waiting = 4, .limit = 8};
@@ -88,7 +86,7 @@ struct Port {
     options.authentication.users = users;
     admin = std::make_unique<Admin>(options, std::move(sources), BackendWatchOptions{10ms, 1s},
                                     lines.log());
-    const auto port = admin->start();
+    const auto port = admin->start(std::move(backends), nullptr);
     REQUIRE(port.ok());
     number = port.value();
   }
@@ -244,13 +242,11 @@ TEST_CASE("a file of users that cannot be used keeps the admin port from startin
   Metrics metrics;
   AdminSources sources;
   sources.metrics = &metrics;
-  sources.backends = [] { return std::vector<WatchedBackend>(); };
-  sources.queue = [] { return nullptr; };
   Config::Admin options;
   options.port = 0;
   options.authentication.users = "nowhere.htpasswd";
   Admin admin(options, std::move(sources), {}, [](mapping::LogLevel, std::string_view) {});
-  CHECK_FALSE(admin.start().ok());
+  CHECK_FALSE(admin.start({}, nullptr).ok());
 }
 
 TEST_CASE("a change shows other services, backends and users, and a queue that was not there") {
@@ -260,30 +256,28 @@ TEST_CASE("a change shows other services, backends and users, and a queue that w
   Metrics metrics;
   Lines lines;
   queue_test::Directory directory;
-  const auto opened =
+  const std::shared_ptr<MppsQueue> opened =
       SqliteMppsQueue::open(directory.path(), SqliteMppsQueue::Role::gateway).value();
-  MppsQueue* queue = nullptr;
+  std::shared_ptr<MppsQueue> queue;
   std::mutex mutex;
   AdminSources sources;
   sources.services = [&] {
     const std::lock_guard lock(mutex);
     return services;
   };
-  sources.backends = [&] { return backends; };
-  sources.queue = [&] { return queue; };
   sources.numbers = [] { return std::vector<BackendNumbers>(); };
   sources.metrics = &metrics;
   Config::Admin options;
   options.port = 0;
   Admin admin(options, std::move(sources), BackendWatchOptions{10ms, 1s}, lines.log());
-  const auto port = admin.start();
+  const auto port = admin.start(backends, queue);
   REQUIRE(port.ok());
   httplib::Client client("127.0.0.1", port.value());
   ris.wait_for_questions(2);
   CHECK(client.Get("/metrics")->body.find("modgate_queue_readable") == std::string::npos);
 
   const auto change = [&](const Config::Admin& to) {
-    auto prepared = admin.prepare(to);
+    auto prepared = admin.prepare(to, backends, queue);
     REQUIRE(prepared.ok());
     prepared.value()();
   };
@@ -292,7 +286,7 @@ TEST_CASE("a change shows other services, backends and users, and a queue that w
     services = {{"web mpps", {"other"}}};
   }
   backends = {other.watched("other")};
-  queue = opened.get();
+  queue = opened;
   change(options);
   other.wait_for_questions(2);
   CHECK(client.Get("/readyz")->body ==
@@ -300,6 +294,6 @@ TEST_CASE("a change shows other services, backends and users, and a queue that w
         "can be read and written\n");
   CHECK(client.Get("/metrics")->body.find("modgate_queue_readable 1") != std::string::npos);
   options.authentication.users = "nowhere.htpasswd";
-  CHECK_FALSE(admin.prepare(options).ok());
+  CHECK_FALSE(admin.prepare(options, backends, queue).ok());
   CHECK(client.Get("/readyz")->status == 200);
 }

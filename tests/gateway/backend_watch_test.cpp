@@ -177,7 +177,7 @@ TEST_CASE(
   auto next = now.watched("ris");
   next.owner = std::make_shared<int>();
   const std::weak_ptr<const void> held = next.owner;
-  watched.watch.change({with(stays.watched("stays")), std::move(next)});
+  watched.watch.prepare({with(stays.watched("stays")), std::move(next)})();
   CHECK(watched.watch.states().count("goes") == 0);
   CHECK(watched.watch.states().at("ris").is == Is::up);  // until the new one says otherwise
   now.answer({gone(NetworkEvent::connect_failed, "Connection refused")});
@@ -187,7 +187,7 @@ TEST_CASE(
   CHECK(watched.watch.states().at("ris").is == Is::down);
 
   now.end();
-  watched.watch.change({with(stays.watched("stays"))});
+  watched.watch.prepare({with(stays.watched("stays"))})();
   const auto end = std::chrono::steady_clock::now() + 20s;
   while (!held.expired()) {
     REQUIRE(std::chrono::steady_clock::now() < end);

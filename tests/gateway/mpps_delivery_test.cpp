@@ -289,13 +289,13 @@ TEST_CASE("a receiver that is exchanged loses nothing: what is under way ends at
     return std::optional<Outcome>();
   };
   line.delivery->start();
-  line.delivery->change({old.as("ris")}, options);
+  line.delivery->prepare({old.as("ris")}, options)();
   line.accept(create_message(1));
   line.accept(create_message(2));
   line.accept(update_message(1, described("a")));
   line.accept(update_message(2, described("a")));
   REQUIRE(line.ris.wait([&] { return asked.load(); }));
-  line.delivery->change({now.as("ris")}, options);
+  line.delivery->prepare({now.as("ris")}, options)();
   line.accept(create_message(3));
   REQUIRE(now.receiver->wait([&] { return !now.receiver->log_of(3).empty(); }));
   may_end = true;
@@ -320,12 +320,12 @@ TEST_CASE("messages for a receiver that is gone wait, and go on when it is back"
   const DeliveryOptions options{.workers = 2, .retry_first = milliseconds(2)};
   line.delivery->start();
   Owned pacs, ris;
-  line.delivery->change({pacs.as("pacs")}, options);
+  line.delivery->prepare({pacs.as("pacs")}, options)();
   line.accept(create_message(1), {"ris", "pacs"});
   line.accept(update_message(1, described("a")), {"ris", "pacs"});
   REQUIRE(pacs.receiver->wait_for_effects(2));
   CHECK(line.queue->list({.receiver = "ris"}).size() == 2);
-  line.delivery->change({ris.as("ris"), pacs.as("pacs")}, options);
+  line.delivery->prepare({ris.as("ris"), pacs.as("pacs")}, options)();
   REQUIRE(line.wait_until_empty());
   CHECK(ris.receiver->log() == Lines{effect(1, "create"), effect(1, "update a")});
 }
@@ -365,7 +365,7 @@ TEST_CASE("what an exchanged receiver could not give back at once goes on when i
                         [](mapping::LogLevel, std::string_view) {});
   delivery.start();
   REQUIRE(now.receiver->wait([&] { return asked.load(); }));  // both are taken, one is tried
-  delivery.change({now.as("ris")}, options);
+  delivery.prepare({now.as("ris")}, options)();
   REQUIRE(now.receiver->wait([&] { return faltering.finished == 2; }));  // the new one found none
   faltering.failing = true;
   may_end = true;
@@ -383,8 +383,8 @@ TEST_CASE("receivers that stay as they are notice no change; a hundred changes l
   Owned same;
   std::vector<Owned> others(100);
   for (int i = 0; i < 100; ++i) {
-    line.delivery->change({same.as("ris"), others[static_cast<std::size_t>(i)].as("pacs")},
-                          options);
+    line.delivery->prepare({same.as("ris"), others[static_cast<std::size_t>(i)].as("pacs")},
+                           options)();
     line.accept(create_message(i), {"ris", "pacs"});
   }
   REQUIRE(line.wait_until_empty());

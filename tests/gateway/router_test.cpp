@@ -126,7 +126,7 @@ namespace {
 void change(Router& router, const Config& config) {
   auto prepared = router.prepare(config);
   REQUIRE(prepared.ok());
-  prepared.value()();
+  prepared.value().change();
 }
 
 std::map<std::string, std::shared_ptr<const void>> owners(const Router& router) {
@@ -199,7 +199,7 @@ TEST_CASE("the store and the queue are opened by the first change that needs the
   const std::string queued = "[dimse]\nmpps = own\nmpps_delivery = queued\n";
   change(router, config_of(state + queued + "[backend own]\nkind = store\n"));
   REQUIRE(router.queue() != nullptr);
-  const auto* const queue = router.queue();
+  const auto queue = router.queue();
   change(router, config_of(state +
                            "[dimse]\nworklist = renamed\n[backend renamed]\nkind = "
                            "store\nworklist_dir = " +
@@ -217,16 +217,18 @@ TEST_CASE("the store and the queue are opened by the first change that needs the
 
 namespace {
 
-/// Accepted by a gateway with this configuration, for a receiver ris that is away.
-void accept_a_step(Router& router) {
+/// For a receiver ris that is away.
+void accept_a_step(const mapping::Services& services) {
   mapping::DataSetBuilder attributes;
   attributes.add(mapping::Tag(0x00400252), mapping::Vr::CS, "IN PROGRESS");
   mapping::Context context;
   const auto built = attributes.build();
   REQUIRE(built.ok());
   const auto step = mapping::Uid::parse("1.2.3").value();
-  CHECK(router.route(modality("CT1")).mpps->create(step, built.value(), context).good());
+  CHECK(services.mpps->create(step, built.value(), context).good());
 }
+/// By a gateway with this configuration.
+void accept_a_step(const Router& router) { accept_a_step(router.route(modality("CT1"))); }
 
 /// The store is asked: it refuses a step that lacks what it must hold.
 void expect_delivery(const Router& router) {
@@ -270,6 +272,19 @@ TEST_CASE("an accepted message goes to the receiver as it is now, and one that i
                      "no [backend ris]: 1; name it again, or export and discard them") == 1);
   }
   change(router, config_of(state + queued + back));
+  expect_delivery(router);
+}
+
+TEST_CASE("what has begun before a change is delivered, although no route needs a queue any more") {
+  const StateDirectory directory;
+  const std::string state = state_in(directory);
+  const auto made =
+      make(config_of(state + queued + away), [](mapping::LogLevel, std::string_view) {});
+  REQUIRE(made.ok());
+  Router& router = *made.value();
+  const auto begun = router.route(modality("CT1"));
+  change(router, config_of(state + "[dimse]\nworklist = a\n" + backend_a + back));
+  accept_a_step(begun);
   expect_delivery(router);
 }
 

@@ -294,13 +294,13 @@ TEST_CASE("scheduled steps come from elsewhere after a change, performed ones st
   CHECK(search(*store).steps() == Steps{"STEP:STARTED"});
   auto options = directories.options();
   options.worklist_dir = directories.path / "other";
-  store->change(options);
+  store->prepare(options)();
   CHECK(search(*store).steps() == Steps{"STEP:STARTED", "NEW:"});
   options.hide_started = true;
-  store->change(options);
+  store->prepare(options)();
   CHECK(search(*store).steps() == Steps{"NEW:"});
   options.worklist_dir.clear();
-  store->change(options);
+  store->prepare(options)();
   CHECK(search(*store).steps().empty());
 }
 
