@@ -6,7 +6,7 @@
 //  - as requestor it connects to a dummy listener on the loopback; that connection is reset at
 //  once.
 // The real connection was made by listener.cpp or connector.cpp: with IPv6, deadlines, a free
-// choice of addresses, and the peer's true address (LIBRARY-NOTES, DCMTK 3.6.7: network).
+// choice of addresses, and the peer's true address.
 #include "dimse/library_association.h"
 
 #include <arpa/inet.h>

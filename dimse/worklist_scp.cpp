@@ -169,7 +169,7 @@ bool Responses::take(const mapping::Match& match) {
 bool Responses::send(const DataSet& step, bool optional_keys_supported) {
   const auto pruned = mapping::prune_to_identifier(step, identifier_);  // rule F8
   auto encoded = mapping::write_data_set(pruned, context_.transfer_syntax, write_options_);
-  if (!encoded) {  // never silently less: rule G11 and ARCHITECTURE, 6
+  if (!encoded) {  // never silently less: rule G11
     failure_ = refuse(encoded.fault());
     return false;
   }

@@ -1,4 +1,4 @@
-// The command line. ARCHITECTURE, 3: modgate --config FILE | check | queue … | --version | --help.
+// The command line: modgate --config FILE | check | queue … | --version | --help.
 #pragma once
 
 namespace gateway {

@@ -1,7 +1,7 @@
 // Query component → Search, Retrieve or Update. What a client asks for is either understood or
 // refused; only parameters that are no attributes are ignored (rule A21). Rule A21 would also let
 // an attribute that we cannot map be ignored, but then a worklist search silently widens, so that
-// is a fault here (ARCHITECTURE, section 6).
+// is a fault here (docs/life-of-a-request.md, What holds everywhere).
 #include <fmt/format.h>
 
 #include <algorithm>

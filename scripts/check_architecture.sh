@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks what the compiler cannot, since every header is on one include path (ARCHITECTURE, 2):
+# Checks what the compiler cannot, since every header is on one include path:
 # which folder may include which, where third-party headers may be seen, that no file knows one
 # machine's directories, that every file says why it exists. Prints each fault as FILE:LINE: what is
 # wrong, and exits 1 if there is one. An argument names another tree to check (for its own test).

@@ -296,7 +296,7 @@ TEST_CASE("What differs for a modality: its sets, its host, its station") {
   }
 }
 
-TEST_CASE("Text that the modality's set does not hold ends the search in C004 (ARCHITECTURE, 6)") {
+TEST_CASE("Text that the modality's set does not hold ends the search in C004") {
   dimse::ScpOptions options;
   dimse::Modality modality;
   modality.ae_title = "CT1";

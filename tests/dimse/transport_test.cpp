@@ -107,7 +107,7 @@ TEST_CASE("Waiting ends at input, at the descriptor beside, at the end of the pe
   CHECK(transport.wait(soon()) == Wait::readable);
 }
 
-TEST_CASE("Nagle's algorithm is off on every connection (ARCHITECTURE, 6)") {
+TEST_CASE("Nagle's algorithm is off on every connection") {
   RawScp scp([](RawPeer& peer, int) { peer.receive(1); });
   auto peer = RawPeer::connect(scp.port());
   const Transport transport(peer.descriptor());

@@ -1,4 +1,4 @@
-// The command line and the configuration file (ARCHITECTURE, 3 and 4): every fault is named with
+// The command line and the configuration file: every fault is named with
 // file and line, what runs is what was written, and a stop finishes what has begun.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -59,7 +59,7 @@ TEST_CASE("A match attribute may come only once (A6)") {
   CHECK(identifier_of("PatientID=1&includefield=PatientID") == "00100020=1");
 }
 
-TEST_CASE("Parameters that are no attributes are ignored, attributes never (A21, ARCHITECTURE 6)") {
+TEST_CASE("Parameters that are no attributes are ignored, attributes never (A21)") {
   const auto query = read_search_query("foo=1&_=1699&x-trace=a,b&update&PatientID=1&v2");
   REQUIRE(query.ok());
   CHECK(query.value().ignored == std::vector<std::string>{"foo", "_", "x-trace", "update", "v2"});
