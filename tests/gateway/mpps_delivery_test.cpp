@@ -276,29 +276,50 @@ struct Owned {
   }
 };
 
+/// The first request to a receiver and those behind it wait until they may go on.
+class Standstill {
+ public:
+  explicit Standstill(Receiver& receiver) {
+    receiver.fault = [state = state_](Transaction, int) {
+      state->asked = true;
+      state->over.wait(false);
+      return std::optional<Outcome>();
+    };
+  }
+  ~Standstill() { end(); }
+  Standstill(const Standstill&) = delete;
+  Standstill& operator=(const Standstill&) = delete;
+  bool asked() const { return state_->asked; }
+  void end() {
+    state_->over = true;
+    state_->over.notify_all();
+  }
+
+ private:
+  struct State {
+    std::atomic<bool> asked{false}, over{false};
+  };
+  const std::shared_ptr<State> state_ = std::make_shared<State>();  // lives as long as it is asked
+};
+
 }  // namespace
 
 TEST_CASE("a receiver that is exchanged loses nothing: what is under way ends at the first") {
   Line line;
   const DeliveryOptions options{.workers = 2, .retry_first = milliseconds(2)};
-  std::atomic<bool> asked{false}, may_end{false};
   Owned old, now;
-  old.receiver->fault = [&](Transaction, int) {
-    asked = true;
-    while (!may_end) std::this_thread::sleep_for(milliseconds(1));
-    return std::optional<Outcome>();
-  };
+  Standstill standstill(*old.receiver);
   line.delivery->start();
   line.delivery->prepare({old.as("ris")}, options)();
   line.accept(create_message(1));
   line.accept(create_message(2));
   line.accept(update_message(1, described("a")));
   line.accept(update_message(2, described("a")));
-  REQUIRE(line.ris.wait([&] { return asked.load(); }));
+  REQUIRE(line.ris.wait([&] { return standstill.asked(); }));
   line.delivery->prepare({now.as("ris")}, options)();
   line.accept(create_message(3));
   REQUIRE(now.receiver->wait([&] { return !now.receiver->log_of(3).empty(); }));
-  may_end = true;
+  standstill.end();
   REQUIRE(line.ris.wait([&] {
     const auto old_log = old.receiver->log(), now_log = now.receiver->log();
     return old_log.size() + now_log.size() +
@@ -353,22 +374,17 @@ TEST_CASE("what an exchanged receiver could not give back at once goes on when i
   queue->accept(create_message(1), to({"ris"}));
   queue->accept(create_message(2), to({"ris"}));
   Faltering faltering(*queue);
-  std::atomic<bool> asked{false}, may_end{false};
   Owned old, now;
-  old.receiver->fault = [&](Transaction, int) {
-    asked = true;
-    while (!may_end) std::this_thread::sleep_for(milliseconds(1));
-    return std::optional<Outcome>();
-  };
+  Standstill standstill(*old.receiver);
   const DeliveryOptions options{.workers = 1};
   MppsDelivery delivery(faltering, {old.as("ris")}, options,
                         [](mapping::LogLevel, std::string_view) {});
   delivery.start();
-  REQUIRE(now.receiver->wait([&] { return asked.load(); }));  // both are taken, one is tried
+  REQUIRE(now.receiver->wait([&] { return standstill.asked(); }));  // both are taken, one is tried
   delivery.prepare({now.as("ris")}, options)();
   REQUIRE(now.receiver->wait([&] { return faltering.finished == 2; }));  // the new one found none
   faltering.failing = true;
-  may_end = true;
+  standstill.end();
   REQUIRE(now.receiver->wait([&] { return faltering.failed > 0; }));
   faltering.failing = false;
   CHECK(now.receiver->wait_for_effects(1));
