@@ -46,6 +46,8 @@ const std::vector<Example>& examples() {
        "\x1B$)C\xC8\xAB\\\x1B$)C\xC8\xAB^\xC8\xAB", "홍\\홍^홍"},
       {"a line each time anew (G5)", "\\ISO 2022 IR 149", Vr::LT,
        "\x1B$)C\xC8\xAB\\\xC8\xAB\r\n\x1B$)C\xC8\xAB", "홍\\홍\r\n홍"},
+      {"a page and a column each time anew (G5)", "\\ISO 2022 IR 149", Vr::LT,
+       "\x1B$)C\xC8\xAB\f\x1B$)C\xC8\xAB\t\x1B$)C\xC8\xAB", "홍\f홍\t홍"},
       {"5C as second byte (G6)", "GBK", Vr::LO, "\x81\x5C\\A", "乗\\A"},
       {"5C within kanji (G6)", "\\ISO 2022 IR 87", Vr::LO, "\x1B$B\x30\x5C\x1B(B\\A", "移\\A"},
       {"Latin 1", "ISO_IR 100", Vr::PN, "M\xFCller^J\xF6rg", "Müller^Jörg"},
@@ -138,9 +140,9 @@ TEST_CASE("values of 0008,0005 are told apart: alone, extended, empty, none (G1 
     REQUIRE(CharacterSet::parse(text));
     CHECK(CharacterSet::parse(text).value().value() == value);
   }
-  for (const char* bad :
-       {"ISO_IR 999", "ISO-IR 100", "UTF-8", "ISO_IR 87", "latin1", "ISO_IR 192\\ISO 2022 IR 87",
-        "\\ISO_IR 192", "GB18030\\GBK", "ISO 2022 IR 100\\\\ISO 2022 IR 144"}) {
+  for (const char* bad : {"ISO_IR 999", "ISO-IR 100", "UTF-8", "ISO_IR 87", "latin1",
+                          "ISO_IR 192\\ISO 2022 IR 87", "\\ISO_IR 192", "GB18030\\GBK",
+                          "GBK\\ISO 2022 IR 87", "ISO 2022 IR 100\\\\ISO 2022 IR 144"}) {
     INFO(bad);
     const auto set = CharacterSet::parse(bad);
     REQUIRE_FALSE(set);

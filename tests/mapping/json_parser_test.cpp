@@ -119,6 +119,8 @@ TEST_CASE("faults name the attribute path and what was expected, never a value")
        "00420011: expected one of Value and InlineBinary, once"},  // D4
       {R"({"00100010":{"vr":"PN","Value":[{"Alphabetic":"a=b"}]}})",
        "00100010: expected neither '=' nor a backslash within a component group"},  // D11
+      {R"({"00100010":{"vr":"PN","Value":[{"Phonetic":"a","Alphabetic":"b","Phonetic":"c"}]}})",
+       "00100010: expected each component group once"},
       {R"({"00100010":{"vr":"PN","Value":[{"Given":"a"}]}})",
        "00100010: expected Alphabetic, Ideographic or Phonetic"},
       {R"({"001021C0":{"vr":"US","Value":[65536]}})",
