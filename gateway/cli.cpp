@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
+#include <cstdio>
 #include <iostream>
 #include <limits>
 #include <optional>
@@ -103,7 +105,7 @@ class QueueCommandLine {
     }
     if (!state_.empty()) command_.filter.state = parse_delivery_state(state_);
     if (all_) command_.filter.limit = std::numeric_limits<std::int64_t>::max();
-    if (limit_) command_.filter.limit = *limit_;
+    if (limit_) command_.filter.limit = static_cast<std::size_t>(*limit_);
     return run_queue_command(reading->config.state_dir, command_, std::cin, std::cout, std::cerr);
   }
 
@@ -123,7 +125,7 @@ class QueueCommandLine {
         ->check([](const std::string& text) {
           return parse_age(text) ? std::string() : "expected a number with s, m, h or d behind it";
         });
-    app.add_option("--limit", limit_, "at most so many");
+    app.add_option("--limit", limit_, "at most so many")->check(CLI::PositiveNumber);
     if (verb != QueueCommand::Verb::list) {
       app.add_option("message", command_.ids, "numbers as list shows them");
       app.add_flag("--all", all_, "everything that the other options leave");
@@ -134,9 +136,19 @@ class QueueCommandLine {
   CLI::App& queue_;
   QueueCommand command_;
   std::string path_, state_, older_than_;
-  std::optional<std::size_t> limit_;
+  std::optional<std::int64_t> limit_;
   bool all_ = false;
 };
+
+/// The status of a command, once all that it has printed is out: whoever exports the queue into a
+/// full disk and then discards it must be told.
+int printed(int status) {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return status;
+  fmt::print(stderr,
+             "modgate: not all of the output could be written: expected room on its disk\n");
+  return status == 0 ? 1 : status;
+}
 
 }  // namespace
 
@@ -175,9 +187,9 @@ int run_command_line(int argc, char** argv) {
     fmt::print(stderr, "modgate: --trace: expected no command with it, only --config FILE\n");
     return faults_found;
   }
-  if (check_command->parsed()) return check(check_path);
-  if (probe_command->parsed()) return probe(probe_path);
-  if (queue.parsed()) return queue.run();
+  if (check_command->parsed()) return printed(check(check_path));
+  if (probe_command->parsed()) return printed(probe(probe_path));
+  if (queue.parsed()) return printed(queue.run());
   if (path.empty()) {
     fmt::print(stderr, "modgate: expected --config FILE; see modgate --help\n");
     return faults_found;

@@ -433,16 +433,19 @@ ConfigReading read_config(std::string_view text, const Environment& environment,
 
 ConfigReading read_config_file(const std::string& path, const Environment& environment,
                                const ConfigReading* running) {
+  constexpr std::size_t most = 1u << 20;  // a device may never end
   std::ifstream file(path, std::ios::binary);
   std::string text;
   char piece[4096];
   // read makes a fault of what an iterator would throw: a directory can be opened.
-  while (file.read(piece, sizeof piece), file.gcount() > 0) {
+  while (text.size() <= most && (file.read(piece, sizeof piece), file.gcount() > 0)) {
     text.append(piece, static_cast<std::size_t>(file.gcount()));
   }
-  if (file.eof()) return read_config(text, environment, running);
+  if (text.size() <= most && file.eof()) return read_config(text, environment, running);
   ConfigReading reading;
-  reading.faults.push_back({0, "", "", "cannot be read: expected an INI file"});
+  reading.faults.push_back({0, "", "",
+                            text.size() > most ? "is longer than 1 MiB: expected an INI file"
+                                               : "cannot be read: expected an INI file"});
   return reading;
 }
 

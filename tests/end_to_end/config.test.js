@@ -118,6 +118,12 @@ sink = yes
     assert.equal(stderr, '/etc: cannot be read: expected an INI file\n');
   });
 
+  test('a device that never ends in place of the file: exits 2 and names it', async () => {
+    const { code, stderr } = await check('/dev/zero');
+    assert.equal(code, 2);
+    assert.equal(stderr, '/dev/zero: is longer than 1 MiB: expected an INI file\n');
+  });
+
   test('a pipe in place of a file that a key names is a fault of its own, and nothing waits for it', async () => {
     const pipe = house.newPath('-pipe');
     execFileSync('mkfifo', [pipe]);

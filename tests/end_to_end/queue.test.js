@@ -603,6 +603,19 @@ describe('the disk', () => {
     assert.equal(pacs.register.steps.size + lost.length, 100);
   });
 
+  test('full under what a command prints: it says so, and does not end with 0', async () => {
+    const gateway = await startModgate(house, 'printed', {
+      web: { mpps: 'pacs', mpps_delivery: 'queued' }, 'backend pacs': scp({ port: await freePort() }),
+    });
+    assert.equal((await post(gateway, target(newUid()), begunInJson())).status, 201);
+    for (const words of [['check'], ['probe'], ['queue', 'list'], ['queue', 'export', '--all']]) {
+      const command = [modgateBinary, ...words, '--config', gateway.configuration];
+      const { code, stderr } = await house.run('bash', ['-c', '"$@" > /dev/full', 'bash', ...command]);
+      assert.equal(code, 1, words.join(' '));
+      assert.equal(stderr, 'modgate: not all of the output could be written: expected room on its disk\n');
+    }
+  });
+
   test('the backup that docs/mpps-queue.md tells of is made beside the running gateway, and holds what waits', async () => {
     const [command] = documented.take('docs/mpps-queue.md', /\.backup/);
     const port = await freePort();

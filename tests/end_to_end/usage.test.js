@@ -125,3 +125,11 @@ test('modgate queue VERB --help names the filters', async () => {
     }
   }
 });
+
+test('modgate queue list --limit wants a number above nothing', async () => {
+  for (const limit of ['-5', '0', 'x']) {
+    const { code, stderr } = await run(['queue', 'list', '--limit', limit, '--config', '/nowhere/modgate.ini']);
+    assert.equal(code, 2, limit);
+    assert.match(stderr, /--limit: /);
+  }
+});
