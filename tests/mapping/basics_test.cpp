@@ -202,7 +202,17 @@ TEST_CASE("values keep the length and character rules of their VR (D8, D19)") {
     CHECK(fits_vr(row.vr, row.value) == row.fits);
     CHECK_FALSE(expectation(row.vr).empty());
   }
-  std::string sixteen;
-  for (int i = 0; i < 16; ++i) sixteen += "\xC3\xBC";  // characters are counted, not bytes
-  CHECK(fits_vr(Vr::SH, sixteen));
+  const std::pair<Vr, std::size_t> longest[] = {
+      {Vr::AE, 16}, {Vr::CS, 16}, {Vr::DS, 16},    {Vr::IS, 12},   {Vr::LO, 64},
+      {Vr::PN, 64}, {Vr::SH, 16}, {Vr::LT, 10240}, {Vr::ST, 1024}, {Vr::UI, 64}};
+  for (const auto& [vr, length] : longest) {
+    INFO(to_string(vr));
+    const std::string most = vr == Vr::IS ? "+00000000001" : std::string(length, '1');
+    CHECK(fits_vr(vr, most));
+    CHECK_FALSE(fits_vr(vr, vr == Vr::IS ? "+000000000001" : most + "1"));
+    if (!facts(vr).in_character_set) continue;
+    std::string characters;  // are counted, not bytes
+    for (std::size_t i = 0; i < length; ++i) characters += "\xC3\xBC";
+    CHECK(fits_vr(vr, characters));
+  }
 }

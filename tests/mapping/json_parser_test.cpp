@@ -150,6 +150,14 @@ TEST_CASE("the limits of VRs are enforced for requests only (D19)") {
         "fault: 00400253: expected at most 16 characters, no control characters (VR SH)");
   CHECK(rewritten(too_long) == too_long);
   CHECK(strictly(R"({"00400252":{"vr":"CS","Value":["in progress"]}})").rfind("fault", 0) == 0);
+  for (const char* group : {"Alphabetic", "Ideographic", "Phonetic"}) {  // each has its 64
+    const std::string before =
+        R"({"00100010":{"vr":"PN","Value":[{")" + std::string(group) + "\":\"";
+    const std::string name = std::string(60, 'x') + "^yyy";
+    CHECK(strictly(before + name + "\"}]}}") == before + name + "\"}]}}");
+    CHECK(strictly(before + name + "y\"}]}}").rfind("fault: 00100010: expected at most 64", 0) ==
+          0);
+  }
   CHECK(strictly(R"({"00400252":{"vr":"CS","Value":["IN PROGRESS"]}})").rfind("{", 0) == 0);
 }
 

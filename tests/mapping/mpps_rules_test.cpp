@@ -107,6 +107,19 @@ TEST_CASE("what is missing in an item is told by the sequence it stands in (F18)
   check_refusal(check_create(step), 0x0120, {tags::ScheduledStepAttributesSequence});
 }
 
+TEST_CASE("an attribute of type 1C may be left out, and has a value where it is there (F18)") {
+  const auto with_code = [](const std::string& version) {
+    const auto step = apply_modifications(
+        from(created), from(R"({"00081032":{"vr":"SQ","Value":[{"00080100":{"vr":"SH",)"
+                            R"("Value":["KNEE"]},"00080102":{"vr":"SH","Value":["99X"]},)" +
+                            version + R"("00080104":{"vr":"LO","Value":["Knee"]}}]}})"));
+    return check_create(step);
+  };
+  CHECK_FALSE(with_code(""));
+  CHECK_FALSE(with_code(R"("00080103":{"vr":"SH","Value":["1"]},)"));
+  check_refusal(with_code(R"("00080103":{"vr":"SH"},)"), 0x0121, {Tag(0x0008, 0x1032)});
+}
+
 TEST_CASE("attributes that an N-SET may not hold are 0105 (F20)") {
   check_refusal(check_update(from(R"({"00080060":{"vr":"CS","Value":["CT"]},)"
                                   R"("00100010":{"vr":"PN"},"00400254":{"vr":"LO"}})")),
