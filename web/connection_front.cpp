@@ -10,9 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -22,6 +19,7 @@
 #include "mapping/log_limit.h"
 #include "web/connection.h"
 #include "web/connection_limits.h"
+#include "web/request_workers.h"
 #include "web/socket.h"
 
 namespace web {
@@ -63,25 +61,15 @@ class ConnectionFront::Impl {
   void close(const ConnectionPointer& connection);
   bool finished() const;
 
-  /// Of whole requests, for workers of its own.
-  struct Line {
-    std::condition_variable arrived;
-    std::deque<ConnectionPointer> queue;  // guarded by mutex_
-  };
-
   // The workers.
-  void work(Line& line);
-  ConnectionPointer next_request(Line& line);
   void answer(const ConnectionPointer& connection);
   RawResponse run(Connection& connection, const RawRequest& request);
 
   // Whoever owns the connection.
   bool go_on(const ConnectionPointer& connection, RequestReader::Progress progress);
-  bool dispatch(const ConnectionPointer& connection);
   void refuse(Connection& connection, const Refusal& refusal);
   void arm(const Connection& connection);
   void hand_back(const ConnectionPointer& connection);
-  std::size_t most_apart() const { return std::max(least_apart, options_.max_connections / 4); }
   std::chrono::milliseconds tick() const;
 
   const ConnectionFrontOptions options_;
@@ -95,7 +83,6 @@ class ConnectionFront::Impl {
   Descriptor epoll_;
   Descriptor wake_;
   std::thread gatherer_;
-  std::vector<std::thread> workers_;
 
   // The epoll thread's own.
   Descriptor listener_;
@@ -113,10 +100,7 @@ class ConnectionFront::Impl {
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<Clock::time_point> stop_deadline_{Clock::time_point::max()};
 
-  std::mutex mutex_;
-  Line line_;
-  Line apart_;
-  bool workers_end_ = false;  // guarded by mutex_
+  RequestWorkers workers_{[this](const ConnectionPointer& connection) { answer(connection); }};
 };
 
 namespace {
@@ -153,10 +137,9 @@ mapping::Result<std::uint16_t> ConnectionFront::Impl::start() {
   }
   listening_ = true;
   gatherer_ = std::thread([this] { gather(); });
-  for (std::size_t i = 0; i < std::max<std::size_t>(options_.workers, 1); ++i) {
-    workers_.emplace_back([this] { work(line_); });
-    if (options_.apart) workers_.emplace_back([this] { work(apart_); });
-  }
+  // Not so many wait apart that they hold all connections.
+  const std::size_t most_apart = std::max(least_apart, options_.max_connections / 4);
+  workers_.start(options_.workers, options_.apart ? most_apart : 0);
   return port;
 }
 
@@ -169,14 +152,7 @@ void ConnectionFront::Impl::stop(std::chrono::milliseconds grace) {
     // The counter is full, so the thread is awake already.
   }
   gatherer_.join();
-  {
-    const std::lock_guard lock(mutex_);
-    workers_end_ = true;
-  }
-  line_.arrived.notify_all();
-  apart_.arrived.notify_all();
-  for (std::thread& worker : workers_) worker.join();
-  workers_.clear();
+  workers_.stop();
 }
 
 // --- The epoll thread ---------------------------------------------------------------------------
@@ -391,19 +367,6 @@ void ConnectionFront::Impl::close(const ConnectionPointer& connection) {
 
 // --- The workers --------------------------------------------------------------------------------
 
-void ConnectionFront::Impl::work(Line& line) {
-  while (const ConnectionPointer connection = next_request(line)) answer(connection);
-}
-
-ConnectionPointer ConnectionFront::Impl::next_request(Line& line) {
-  std::unique_lock lock(mutex_);
-  line.arrived.wait(lock, [&] { return !line.queue.empty() || workers_end_; });
-  if (line.queue.empty()) return nullptr;
-  ConnectionPointer connection = std::move(line.queue.front());
-  line.queue.pop_front();
-  return connection;
-}
-
 void ConnectionFront::Impl::answer(const ConnectionPointer& connection) {
   const RawRequest request = connection->reader.take();
   connection->close = request.wants_close() || stopping_;
@@ -437,31 +400,18 @@ RawResponse ConnectionFront::Impl::run(Connection& connection, const RawRequest&
 
 // --- Whoever owns the connection ----------------------------------------------------------------
 
-/// Does what the request asks for so far. False: it was dispatched, and others own the connection.
+/// Does what the request asks for so far. False: it was given to a worker, who owns the connection.
 bool ConnectionFront::Impl::go_on(const ConnectionPointer& connection,
                                   RequestReader::Progress progress) {
   if (progress == RequestReader::Progress::whole) {
-    if (dispatch(connection)) return false;
+    const bool apart = options_.apart && options_.apart(connection->reader.request());
+    if (workers_.give(connection, apart)) return false;
     refuse(*connection, {503, "Too many requests wait for their password to be checked"});
   } else if (progress == RequestReader::Progress::refused) {
     refuse(*connection, connection->reader.refusal());
   } else if (connection->reader.take_expectation()) {
     connection->send_continue();
   }
-  return true;
-}
-
-/// False: too many wait apart already. They are not to hold all connections.
-bool ConnectionFront::Impl::dispatch(const ConnectionPointer& connection) {
-  Line& line = options_.apart && options_.apart(connection->reader.request()) ? apart_ : line_;
-  {
-    const std::lock_guard lock(mutex_);
-    if (&line == &apart_ && line.queue.size() >= most_apart()) return false;
-    connection->received = Clock::now();
-    connection->running.store(true, std::memory_order_release);
-    line.queue.push_back(connection);
-  }
-  line.arrived.notify_one();
   return true;
 }
 
