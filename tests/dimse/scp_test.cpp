@@ -6,6 +6,7 @@
 #include "dimse/library.h"
 #include "library_scu.h"
 #include "loopback.h"
+#include "raw_modality.h"
 
 using namespace loopback;  // NOLINT: test code
 
@@ -70,12 +71,18 @@ TEST_CASE("Every transfer syntax that we accept works both ways (rule H4)") {
   }
 }
 
-TEST_CASE("A proposed SCU role is accepted (rule H8)") {
+TEST_CASE("A proposed SCU role is accepted, a role of SCP alone is not (rule H8)") {
   Front front;
   LibraryScu both(front.port, "MODGATE", "CT1", {UID_LittleEndianExplicitTransferSyntax},
                   ASC_SC_ROLE_SCUSCP);
   REQUIRE(both.open());
   CHECK(both.echo() == 0);
+  LibraryScu scp_only(front.port, "MODGATE", "CT1", {UID_LittleEndianExplicitTransferSyntax},
+                      ASC_SC_ROLE_SCP);
+  REQUIRE(scp_only.association() != nullptr);
+  auto* parameters = scp_only.association()->params;
+  CHECK(ASC_countPresentationContexts(parameters) == 4);
+  CHECK(ASC_countAcceptedPresentationContexts(parameters) == 0);
 }
 
 TEST_CASE(
@@ -154,6 +161,27 @@ TEST_CASE("N-CREATE, N-SET and N-GET reach the service and come back (rules F13,
   CHECK(found->card() == 1);
   CHECK(text(*found, DCM_PerformedProcedureStepStatus) == "COMPLETED");
   CHECK(scu.get("1.2.9", {}, found) == status::no_such_sop_instance);
+}
+
+TEST_CASE("N-SET and N-GET that name the UIDs as Affected ones are understood, too (rule F13)") {
+  Front front;
+  auto peer = associate(front.port);
+  LibraryScu(front.port).create("1.2.3", *library_mpps("IN PROGRESS"));
+  auto set = request(dimse::command_field::n_set_rq);
+  set.affected_sop_class = uids::mpps;
+  set.affected_sop_instance = "1.2.3";
+  peer.send(message(5, set, explicit_bytes(mpps("COMPLETED"))));
+  auto response = peer.receive_message();
+  REQUIRE(response);
+  CHECK(response->status == status::success);
+  CHECK(front.services.stored("1.2.3") == mpps("COMPLETED"));
+  auto get = request(dimse::command_field::n_get_rq, 2);
+  get.affected_sop_class = uids::mpps_retrieve;
+  get.affected_sop_instance = "1.2.3";
+  peer.send(message(7, get));
+  response = peer.receive_message();
+  REQUIRE(response);
+  CHECK(response->status == status::success);
 }
 
 TEST_CASE("N-CREATE without an instance UID gets one assigned and returned (rules F15, F16)") {
