@@ -55,7 +55,8 @@ struct Page {
 /// its creator.
 Result<std::string> write_search_query(const Search& search, const Page& page);
 
-/// includefield=… for a Retrieve; empty for an empty list. rule J20: top-level tags only.
+/// includefield=… for a Retrieve; empty for an empty list. rule J20: top-level tags only. Rule A26:
+/// a private attribute's creator is asked for with it, also where a modality has not.
 std::string write_retrieve_query(const AttributeList& attributes);
 
 /// Percent-decodes exactly once and checks for UTF-8 without NUL; + stays + (rules A8, A9).

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "mapping/query.h"
 #include "mapping/query_value.h"
 
@@ -94,8 +96,15 @@ Result<std::string> write_search_query(const Search& search, const Page& page) {
 }
 
 std::string write_retrieve_query(const AttributeList& attributes) {
-  std::string query;
+  AttributeList asked = attributes;
   for (const Tag tag : attributes) {
+    const Tag creator = tag.private_creator();
+    const bool needed = tag.is_private() && creator.is_private_creator() &&
+                        std::find(asked.begin(), asked.end(), creator) == asked.end();
+    if (needed) asked.push_back(creator);
+  }
+  std::string query;
+  for (const Tag tag : asked) {
     query += query.empty() ? "includefield=" : ",";
     query += to_string(tag);
   }

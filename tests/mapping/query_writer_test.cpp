@@ -172,4 +172,9 @@ TEST_CASE("The query of a Retrieve lists top-level tags (J20)") {
   CHECK(write_retrieve_query({tags::PerformedProcedureStepStatus}) == "includefield=00400252");
   CHECK(write_retrieve_query({tags::PatientID, tags::PerformedSeriesSequence}) ==
         "includefield=00100020,00400340");
+  CHECK(write_retrieve_query({Tag(0x0029, 0x1010), Tag(0x0029, 0x1011), Tag(0x0029, 0x1110)}) ==
+        "includefield=00291010,00291011,00291110,00290010,00290011");  // A26
+  CHECK(write_retrieve_query({Tag(0x0029, 0x0010), Tag(0x0029, 0x1010)}) ==
+        "includefield=00290010,00291010");
+  CHECK(read_retrieve_query(write_retrieve_query({Tag(0x0029, 0x1010)})));
 }
