@@ -317,6 +317,16 @@ TEST_CASE("What differs for a modality: its sets, its host, its station") {
   REQUIRE(matches[0]->findAndGetSequenceItem(DCM_ScheduledProcedureStepSequence, returned).good());
   CHECK_FALSE(returned->tagExists(DCM_ScheduledStationAETitle));
 
+  auto another = library_identifier();  // who asks for another's steps gets them
+  DcmItem* keys = nullptr;
+  REQUIRE(another->findAndGetSequenceItem(DCM_ScheduledProcedureStepSequence, keys).good());
+  keys->putAndInsertString(DCM_ScheduledStationAETitle, "MR7");
+  scu.find(*another, final_status);
+  const auto theirs = front.services.last_search().identifier;
+  CHECK(theirs.view()
+            .first_item(tags::ScheduledProcedureStepSequence)
+            ->text(tags::ScheduledStationAETitle) == "MR7");
+
   for (const char* stranger : {"CT2", "CT3"}) {  // wrong host; unknown
     LibraryScu refused(front.port, "MODGATE", stranger);
     CHECK_FALSE(refused.open());

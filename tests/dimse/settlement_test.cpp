@@ -106,6 +106,29 @@ TEST_CASE("A UID that holds somebody else's step is no success") {
   CHECK(peer.write_count() == 1);
 }
 
+TEST_CASE("A create that is repeated and meets a step is ours only if that is") {
+  mapping::DataSetBuilder other;
+  other.add(tags::PerformedProcedureStepID, Vr::SH, "OTHER")
+      .add(tags::PerformedProcedureStepStatus, Vr::CS, "IN PROGRESS");
+  const auto somebody_elses = other.build().value();
+  const auto ours = mpps("IN PROGRESS");
+  for (const auto& [there, told] : {std::pair(ours, status::success),
+                                    std::pair(somebody_elses, status::duplicate_sop_instance)}) {
+    int asked = 0;
+    const dimse::LostRequest request{
+        Outcome::unknown(mapping::Transaction::create, NetworkEvent::connection_lost, "lost"),
+        [] { return Outcome::answered(status::duplicate_sop_instance); },
+        [&, step = there](const mapping::AttributeList&, DataSet& found) {
+          if (++asked == 1) return Outcome::answered(status::no_such_sop_instance);
+          found = step;
+          return Outcome::answered(status::success);
+        },
+        [](std::string_view) {}};
+    CHECK(dimse::settle_create(ours, request).status == told);
+    CHECK(asked == 2);
+  }
+}
+
 TEST_CASE(
     "An update whose answer was lost is compared with the step, and repeated where it lacks") {
   for (const bool done : {true, false}) {
