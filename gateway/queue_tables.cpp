@@ -29,6 +29,16 @@ std::optional<MppsMessage> message_of(int operation, const std::string& mpps,
                      std::move(caller), std::move(transaction)};
 }
 
+/// Adds a message to what those before it have made of the step.
+void add(RecentSteps::Step& step, MessageId id, Transaction operation, const DataSet& attributes) {
+  step.last = id;
+  if (operation == Transaction::create) {
+    step.recorded = {attributes, true};
+  } else {
+    step.recorded.attributes = mapping::apply_modifications(step.recorded.attributes, attributes);
+  }
+}
+
 }  // namespace
 
 // The indices hold what is open only, so that what was delivered long ago costs nothing. SQLite
@@ -91,13 +101,15 @@ std::string QueueTables::mpps_of(MessageId id) {
   return find.step() ? find[0].getString() : std::string();
 }
 
-// Makes the first open one of a chain ready, unless something keeps it. True if it did.
-bool QueueTables::advance(const std::string& mpps, const std::string& receiver, QueueTime now) {
+// Makes the first open one of a chain ready, unless something keeps it. True if it did. after: of a
+// message up to which nothing is open.
+bool QueueTables::advance(const std::string& mpps, const std::string& receiver, QueueTime now,
+                          MessageId after) {
   MessageId first = 0;
   {
     Use head(statement("SELECT message, state FROM deliveries WHERE mpps=? AND receiver=? AND "
-                       "+state<=5 ORDER BY message LIMIT 1"),
-             mpps, receiver);
+                       "message>? AND +state<=5 ORDER BY message LIMIT 1"),
+             mpps, receiver, after);
     if (!head.step() || head[1].getInt() != state::behind) return false;
     first = head[0].getInt64();
   }
@@ -167,9 +179,9 @@ void QueueTables::meet(QueueTime now) {
 
 MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge& judge) {
   const std::string& mpps = message.mpps.text();
-  const auto earlier = rows_of(mpps);
-  const auto recorded = recorded_in(earlier);
-  Acceptance acceptance = judge(recorded ? &*recorded : nullptr);
+  const RecentSteps::Step* const known_step = recent_.find(mpps);
+  RecentSteps::Step step = known_step != nullptr ? *known_step : read_step(mpps);
+  Acceptance acceptance = judge(step.last == 0 ? nullptr : &step.recorded);
   if (acceptance.refusal) return {std::move(*acceptance.refusal), 0};
   const QueueTime now = queue_now();
   meet(now);
@@ -179,27 +191,21 @@ MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge&
       message.transaction, now)
       .changes();
   const MessageId id = database_.getLastInsertRowid();
+  if (!acceptance.undecided) add(step, id, message.operation, message.attributes);
   // A message that nobody gets is remembered nevertheless: it has changed the step.
   const Destination nobody;
   const bool recorded_only = acceptance.destinations.empty();
   if (recorded_only) acceptance.destinations.push_back(nobody);
   for (const Destination& to : acceptance.destinations) {
-    bool known = false, first = true, withheld = false;
-    for (const Row& row : earlier) {
-      if (row.receiver != to.receiver) continue;
-      known = true;
-      first = first && row.state > state::undecided;
-      withheld = withheld || row.state == state::withheld;
-    }
+    const Tail before = tail(mpps, to.receiver);
     const bool goes = to.how == Destination::How::deliver;
-    const bool goes_at_once = goes && first;
-    const bool is_in_place = goes && !withheld;  // ready, or behind those before it
+    const bool goes_at_once = goes && !before.open;
+    const bool is_in_place = goes && !before.withheld;  // ready, or behind those before it
     int stored = goes_at_once ? state::ready : state::behind;
     if (recorded_only) stored = state::delivered;
     if (acceptance.undecided) stored = state::undecided;
     // A second N-CREATE: the first may have reached this receiver.
-    const bool again =
-        known && message.operation == Transaction::create && was_created(mpps, to.receiver);
+    const bool again = message.operation == Transaction::create && was_created(mpps, to.receiver);
     Use(statement("INSERT INTO deliveries(mpps, receiver, message, state, wish, attempts, "
                   "maybe_sent, due, changed, status, reason) VALUES(?,?,?,?,?,0,?,?,?,0,'')"),
         mpps, to.receiver, id, stored, static_cast<int>(to.how), again, now, now)
@@ -208,6 +214,7 @@ MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge&
       place(mpps, id, to.receiver, to.how, now);
     }
   }
+  recent_.set(mpps, std::move(step));
   return {Outcome::answered(mapping::dimse_status::success), id};
 }
 
@@ -232,6 +239,7 @@ void QueueTables::decide(MessageId id, bool happened) {
     }
   }
   if (undecided.empty()) return;
+  if (happened) add_decided(mpps, id);
   if (!happened) {
     Use(statement("DELETE FROM deliveries WHERE mpps=? AND message=?"), mpps, id).changes();
     Use(statement("DELETE FROM messages WHERE id=?"), id).changes();
@@ -322,48 +330,60 @@ bool QueueTables::finish(const Delivery& delivery, const Attempt& attempt, Queue
       to, attempt.maybe_sent, attempt.due, now, static_cast<int>(attempt.status), attempt.reason,
       mpps, delivery.receiver, delivery.id)
       .changes();
-  return to == state::delivered && advance(mpps, delivery.receiver, now);
+  return to == state::delivered && advance(mpps, delivery.receiver, now, delivery.id);
 }
 
-std::vector<QueueTables::Row> QueueTables::rows_of(const std::string& mpps) {
-  std::vector<Row> all;
-  Use rows(statement("SELECT receiver, message, state FROM deliveries WHERE mpps=?"), mpps);
+/// The step as all messages have made it that are not undecided, in their order.
+RecentSteps::Step QueueTables::read_step(const std::string& mpps) {
+  RecentSteps::Step step;
+  Use rows(statement("SELECT id, operation, attributes FROM messages WHERE id IN (SELECT message "
+                     "FROM deliveries WHERE mpps=? AND +state<>5) ORDER BY id"),
+           mpps);
   while (rows.step()) {
-    all.push_back({rows[0].getString(), rows[1].getInt64(), rows[2].getInt()});
-  }
-  return all;
-}
-
-std::optional<RecordedStep> QueueTables::recorded_in(const std::vector<Row>& rows) {
-  std::set<MessageId> accepted;  // in their order
-  for (const Row& row : rows) {
-    if (row.state != state::undecided) accepted.insert(row.message);
-  }
-  std::optional<RecordedStep> step;
-  for (const MessageId id : accepted) {
-    Use row(statement("SELECT operation, attributes FROM messages WHERE id=?"), id);
-    if (!row.step()) continue;
-    auto attributes = DataSet::from_bytes(bytes_of(row[1]));
+    const auto attributes = DataSet::from_bytes(bytes_of(rows[2]));
     if (!attributes) throw QueueFailure("a message cannot be read");
-    if (!step) step.emplace();
-    if (operation_of(row[0].getInt()) == Transaction::create) {
-      step->created = true;
-      step->attributes = std::move(attributes).value();
-    } else {
-      step->attributes = mapping::apply_modifications(step->attributes, attributes.value());
-    }
+    add(step, rows[0].getInt64(), operation_of(rows[1].getInt()), attributes.value());
   }
   return step;
 }
 
+/// Adds a message that was undecided to what is known, where it is the last.
+void QueueTables::add_decided(const std::string& mpps, MessageId id) {
+  const RecentSteps::Step* const known = recent_.find(mpps);
+  if (known == nullptr) return;
+  std::optional<MppsMessage> decided;
+  if (known->last < id) decided = message(id);
+  if (!decided) return recent_.drop(mpps);
+  RecentSteps::Step step = *known;
+  add(step, id, decided->operation, decided->attributes);
+  recent_.set(mpps, std::move(step));
+}
+
+// The end of the chain tells of all of it: before a delivered one nothing is open, and before one
+// that goes nothing is withheld.
+QueueTables::Tail QueueTables::tail(const std::string& mpps, const std::string& receiver) {
+  Use rows(statement("SELECT state FROM deliveries WHERE mpps=? AND receiver=? AND +state<>7 ORDER "
+                     "BY message DESC"),
+           mpps, receiver);
+  Tail tail;
+  while (rows.step()) {
+    const int stored = rows[0].getInt();
+    tail.open = tail.open || stored <= state::undecided;
+    tail.withheld = stored == state::withheld;
+    if (stored != state::undecided) break;
+  }
+  return tail;
+}
+
 bool QueueTables::is_open(const std::string& mpps, const std::string& receiver) {
-  Use open(statement("SELECT 1 FROM deliveries WHERE mpps=? AND receiver=? AND +state<=5"), mpps,
-           receiver);
-  return open.step();
+  return tail(mpps, receiver).open;
 }
 
 std::optional<RecordedStep> QueueTables::step(const std::string& mpps) {
-  return recorded_in(rows_of(mpps));
+  const RecentSteps::Step* const known = recent_.find(mpps);
+  RecentSteps::Step step = known != nullptr ? *known : read_step(mpps);
+  if (step.last == 0) return std::nullopt;
+  return std::move(step.recorded);
 }
 
 // Takes a row out of one of the stored states in from; if to is behind, it is ready where nothing
@@ -412,6 +432,7 @@ std::size_t QueueTables::forget(QueueTime accepted_before) {
             mpps)
             .changes());
     Use(statement("DELETE FROM deliveries WHERE mpps=?"), mpps).changes();
+    recent_.drop(mpps);
   }
   return forgotten;
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "gateway/mpps_queue.h"
+#include "gateway/recent_steps.h"
 
 namespace gateway {
 
@@ -31,6 +32,9 @@ class QueueTables {
   /// nobody can know.
   void take_back();
 
+  /// The transaction of the last calls was undone.
+  void undone() { recent_.clear(); }
+
   MppsQueue::Accepted accept(const MppsMessage& message, const Judge& judge);
   void decide(MessageId id, bool happened);
   MppsQueue::Taken take(const std::string& receiver, QueueTime now, std::size_t at_most);
@@ -46,14 +50,14 @@ class QueueTables {
   std::size_t forget(QueueTime accepted_before);
 
  private:
-  /// A message for a receiver; state as stored.
-  struct Row {
-    std::string receiver;
-    MessageId message;
-    int state;
+  /// Where a chain ends, discarded ones aside.
+  struct Tail {
+    bool open = false;      ///< there is an open one
+    bool withheld = false;  ///< there is a withheld one
   };
-  std::vector<Row> rows_of(const std::string& mpps);
-  std::optional<RecordedStep> recorded_in(const std::vector<Row>& rows);
+  Tail tail(const std::string& mpps, const std::string& receiver);
+  RecentSteps::Step read_step(const std::string& mpps);
+  void add_decided(const std::string& mpps, MessageId id);
 
   /// Prepared when first used.
   SQLite::Statement& statement(const char* sql);
@@ -61,7 +65,8 @@ class QueueTables {
              Destination::How how, QueueTime now);
   std::optional<Destination::How> wish_behind(const std::string& mpps, MessageId id,
                                               const std::string& receiver);
-  bool advance(const std::string& mpps, const std::string& receiver, QueueTime now);
+  bool advance(const std::string& mpps, const std::string& receiver, QueueTime now,
+               MessageId after = 0);
   std::optional<QueueTime> next_due(const std::string& receiver);
   bool was_created(const std::string& mpps, const std::string& receiver);
   bool set_open_state(MessageId id, const std::string& receiver, int to, std::string_view from);
@@ -70,8 +75,9 @@ class QueueTables {
 
   SQLite::Database& database_;
   std::list<std::pair<const char*, SQLite::Statement>> statements_;
-  MessageId forget_after_ = 0;  ///< where forget() goes on
-  QueueTime latest_{};          ///< that was met since the clock was last set back
+  RecentSteps recent_{8 << 20};  ///< of those that messages are accepted for
+  MessageId forget_after_ = 0;   ///< where forget() goes on
+  QueueTime latest_{};           ///< that was met since the clock was last set back
 };
 
 }  // namespace gateway

@@ -165,7 +165,12 @@ void SqliteMppsQueue::Impl::check_writable() {
 
 void SqliteMppsQueue::Impl::transaction(const GroupCommit::Work& all) {
   ++transaction_;
-  transactions_.run(all);
+  try {
+    transactions_.run(all);
+  } catch (...) {
+    tables_.undone();
+    throw;
+  }
 }
 
 // SQLite's own way to wait for the lock comes too seldom beside a gateway that is busy.

@@ -11,7 +11,8 @@
 
 namespace gateway {
 
-/// Holds nothing in memory but SQLite's page cache, so that a backlog costs disk only.
+/// Holds nothing in memory but SQLite's page cache and the steps that messages came for last, so
+/// that a backlog costs disk only.
 class SqliteMppsQueue : public MppsQueue {
  public:
   /// How a queue is opened.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <random>
 
 #include "tests/gateway/queue_tables_support.h"
 
@@ -287,6 +288,20 @@ TEST_CASE("withheld and decided late: it goes with the later one that is wanted,
   }
 }
 
+TEST_CASE("withheld behind one that never happened: it goes with the next that is wanted") {
+  Tables tables;
+  const auto how = [](How wish, bool undecided) {
+    return [=](const RecordedStep*) {
+      return Acceptance{.destinations = {{"ris", wish}}, .undecided = undecided};
+    };
+  };
+  const MessageId withheld = tables.keep(create_message(1), how(How::withhold, false));
+  const MessageId never = tables.keep(update_message(1, described("a")), how(How::deliver, true));
+  const MessageId wanted = tables.keep(update_message(1, described("b")), how(How::deliver, false));
+  tables.decide(never, false);
+  CHECK(tables.deliver("ris") == Ids{withheld, wanted});
+}
+
 TEST_CASE("dropped and decided late: what is behind it goes on") {
   Tables tables;
   const MessageId dropped = tables.keep(update_message(1, in_state("COMPLETED")),
@@ -414,6 +429,89 @@ TEST_CASE("a restart with a file that was saved from damage: what waits behind a
   CHECK(tables.deliver("ris") == Ids{behind, last});
 }
 
+TEST_CASE("what is remembered of a step is what its messages have made it, whatever happened") {
+  Tables tables;
+  std::minstd_rand random(1);
+  const auto below = [&](std::size_t end) { return random() % end; };
+  const auto is_as_it_stands = [&](int step) {
+    const auto remembered = tables.step(uid(step).text());
+    const auto stands = QueueTables(tables.database).step(uid(step).text());
+    REQUIRE(remembered.has_value() == stands.has_value());
+    if (!stands) return;
+    REQUIRE(remembered->created == stands->created);
+    REQUIRE(remembered->attributes == stands->attributes);
+  };
+  std::vector<MessageId> undecided;
+  const auto something = [&](int number) {
+    const int step = static_cast<int>(below(3));
+    switch (below(8)) {
+      case 0:
+        tables.deliver("ris");
+        return;
+      case 1:
+        if (!undecided.empty()) {
+          const std::size_t one = below(undecided.size());
+          tables.decide(undecided[one], below(3) > 0);
+          undecided.erase(undecided.begin() + static_cast<std::ptrdiff_t>(one));
+        }
+        return;
+      case 2:
+        if (below(10) == 0) tables.forget(later());
+        return;
+      case 3:
+        for (const MessageId id : tables.in_state(DeliveryState::waiting)) {
+          if (below(4) == 0) tables.discard(id, "ris");
+        }
+        return;
+      default:
+        const bool to_be_decided = below(3) == 0;
+        const auto how = static_cast<How>(below(3));
+        const MessageId id = tables.keep(
+            below(4) == 0 ? create_message(step)
+                          : update_message(step, described(std::to_string(number))),
+            [&](const RecordedStep*) {
+              return Acceptance{.destinations = {{"ris", how}}, .undecided = to_be_decided};
+            });
+        if (to_be_decided) undecided.push_back(id);
+    }
+  };
+  for (int round = 0; round < 3000; ++round) {
+    CAPTURE(round);
+    if (below(10) == 0) {
+      const auto before = undecided;
+      tables.database.exec("SAVEPOINT before");
+      something(round);
+      tables.database.exec("ROLLBACK TO before");
+      tables.database.exec("RELEASE before");
+      tables.undone();
+      undecided = before;
+    } else {
+      something(round);
+    }
+    for (int step = 0; step < 3; ++step) is_as_it_stands(step);
+  }
+  for (const MessageId id : undecided) tables.decide(id, true);
+  tables.keep(update_message(0, described("last")));
+  tables.deliver("ris");
+  CHECK(tables.in_state(DeliveryState::waiting).empty());
+}
+
+TEST_CASE("thousands of messages of one step go out in order, also while more of them come") {
+  Tables tables;
+  tables.keep(create_message(1));
+  const auto first = tables.next("ris");
+  REQUIRE(first);
+  Ids ids;
+  for (int i = 1; i < 3000; ++i) {
+    ids.push_back(tables.keep(update_message(1, described(std::to_string(i)))));
+    if (i < 1000) CHECK_FALSE(tables.next("ris"));
+    if (i == 1000) tables.finish(*first, delivered, queue_now());
+  }
+  CHECK(tables.is_open(uid(1).text(), "ris"));
+  CHECK(tables.deliver("ris") == ids);
+  CHECK_FALSE(tables.is_open(uid(1).text(), "ris"));
+}
+
 TEST_CASE("a message that was damaged in its row is held, and others go on") {
   Tables tables;
   const MessageId damaged = tables.keep(create_message(1));
@@ -424,6 +522,7 @@ TEST_CASE("a message that was damaged in its row is held, and others go on") {
   CHECK(tables.entry(damaged).state == DeliveryState::held);
   CHECK(tables.entry(damaged).reason.find("cannot be read") != std::string::npos);
   CHECK_THROWS_AS(tables.message(damaged), QueueFailure);
+  tables.undone();  // as after a restart: all is read again
   CHECK_THROWS_AS(tables.keep(update_message(1, described("a"))), QueueFailure);
 }
 
