@@ -282,7 +282,7 @@ async function act(verb, { message, receiver }) {
 function ask(held, name) {
   asked = held;
   byId('sure-title').textContent = `Discard ${name}?`;
-  byId('sure-text').textContent = `${held.receiver} will never get it: what it says of the step of ${held.caller || 'a web client'} is lost there. What waits behind it goes on.`;
+  byId('sure-text').textContent = `${held.receiver} will never get it: what it says of the step of ${held.caller || 'a web client'} is lost there. What waits behind it goes on. Later messages of the step are judged as if it had arrived.`;
   byId('sure').showModal();
   byId('keep').focus();
 }

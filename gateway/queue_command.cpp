@@ -136,7 +136,9 @@ class Session {
     if (entries.empty()) return missing_ ? 1 : 0;
     if (!command_.yes) {
       fmt::print(out_,
-                 "{} will never reach {}: what they say of a step is lost there.\nDiscard? [y/N] ",
+                 "{} will never reach {}: what they say of a step is lost there.\nThe record here "
+                 "keeps them: later messages of the step, and Retrieve, go on as if they had "
+                 "arrived.\nDiscard? [y/N] ",
                  entries.size() == 1 ? "1 message" : fmt::format("{} messages", entries.size()),
                  entries.size() == 1 ? entries[0].receiver : "their receivers");
       out_.flush();

@@ -260,6 +260,7 @@ describe('held MPPS', () => {
     await tabTo(page, 'Discard message 1 for pacs');
     await page.keyboard.press('Enter');
     assert.equal(await page.getByRole('dialog', { name: 'Discard message 1 for pacs?' }).isVisible(), true);
+    assert.match(await page.locator('#sure-text').textContent(), /^pacs will never get it: .*Later messages of the step are judged as if it had arrived\.$/);
     assert.equal(await focused(page), 'Keep it'); // Enter pressed twice by mistake loses nothing
     assert.deepEqual(await barriers(page), []);
     await page.screenshot({ path: `${screenshots}/status-page-discard.png` });

@@ -103,6 +103,10 @@ TEST_CASE("discard asks; only a yes does it") {
   for (const char* no : {"", "n\n", "what\n"}) {
     CHECK(q.run({.verb = Verb::discard, .ids = {1}, .filter = {.receiver = "ris"}}, no) == 1);
     CHECK(q.error == "nothing discarded\n");
+    CHECK(
+        q.says("1 message will never reach ris: what they say of a step is lost there.\n"
+               "The record here keeps them: later messages of the step, and Retrieve, go on as "
+               "if they had arrived.\nDiscard? [y/N] "));
   }
   CHECK(q.queue->list({.state = DeliveryState::held}).size() == 1);
   CHECK(q.run({.verb = Verb::discard, .ids = {1}, .filter = {.receiver = "ris"}}, "y\n") == 0);

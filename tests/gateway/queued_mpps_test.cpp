@@ -68,6 +68,26 @@ TEST_CASE("queued: the state machine of F.7.2 answers at once") {
   CHECK(q.queue->step(uid(2))->created);
 }
 
+TEST_CASE("queued: what is discarded is as accepted: the modality was told so") {
+  Queued q;
+  q.options.strict = false;
+  q.options.retrieve_from = RetrieveFrom::gateway;
+  auto mpps = q.mpps();
+  REQUIRE(mpps.create(uid(1), created(1), {}).good());
+  REQUIRE(mpps.update(uid(1), in_state("COMPLETED"), {}).good());
+  for (const auto& entry : q.queue->list({})) REQUIRE(q.queue->discard(entry.id, entry.receiver));
+  CHECK(mpps.create(uid(1), created(1), {}).status == 0x0111);
+  CHECK(mpps.update(uid(1), described("late"), {}).error_id == 0xA710);
+  mapping::DataSet found;
+  CHECK(mpps.retrieve(uid(1), {}, found, {}).good());
+  CHECK(found.view().text(mapping::tags::PerformedProcedureStepStatus) == "COMPLETED");
+  // Of another step only what was to come first: the rest goes on without it.
+  REQUIRE(mpps.create(uid(2), created(2), {}).good());
+  for (const auto& entry : q.queue->list({})) REQUIRE(q.queue->discard(entry.id, entry.receiver));
+  CHECK(mpps.update(uid(2), described("a"), {}).good());
+  CHECK(take(*q.queue, "ris", later())->message.operation == mapping::Transaction::update);
+}
+
 TEST_CASE("queued: Retrieve asks the first receiver, and the record where it cannot say") {
   Queued q;
   mapping::DataSet found;
