@@ -29,10 +29,8 @@ using Status = dimse::TlsSession::Status;
 using namespace std::chrono_literals;
 
 constexpr std::uint16_t udp_port = 514, tls_port = 6514;
-/// How long a host that has nobody on a UDP port may take to say so (ICMP), and how long a TLS 1.3
-/// server may take to refuse our certificate after the handshake.
+/// How long a host that has nobody on a UDP port may take to say so (ICMP).
 constexpr auto time_to_refuse_datagrams = 20ms;
-constexpr auto time_to_refuse_certificate = 500ms;
 constexpr auto first_look = 1ms, longest_look = 64ms;
 /// Kilobytes that a collector may say at a time; it has nothing to say.
 constexpr int most_said = 64;
@@ -201,8 +199,9 @@ class SyslogSender::Stream : public Connection {
     }
     auto stream = std::make_unique<Stream>(std::move(socket), std::move(tls), stop);
     // In TLS 1.3 our side is done before the collector has looked at our certificate. What it says
-    // next is either its session tickets or that it refuses.
-    wait(stream->socket_.get(), POLLIN, stop, Clock::now() + time_to_refuse_certificate);
+    // next is either its session tickets or that it refuses; one that gives out no tickets costs
+    // this time once a connection.
+    wait(stream->socket_.get(), POLLIN, stop, Clock::now() + options.connect_timeout);
     why = stream->look();
     if (!why.empty()) return nullptr;
     return stream;

@@ -41,7 +41,7 @@ std::string to_syslog(const SyslogHeader& header, std::string_view utf_8);
 struct SyslogOptions {
   SyslogTarget target;
   dimse::TlsOptions tls;  ///< trusted: the CAs of the collector's certificate
-  std::chrono::milliseconds connect_timeout{3'000};  ///< and again for the handshake
+  std::chrono::milliseconds connect_timeout{3'000};  ///< again for the handshake, and for a refusal
   std::chrono::milliseconds send_timeout{10'000};    ///< until the collector's host has it
   bool operator==(const SyslogOptions&) const = default;
 };

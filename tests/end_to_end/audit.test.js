@@ -2,6 +2,7 @@
 // backend, over UDP and over TLS; and what becomes of messages while the collector is away.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
@@ -457,6 +458,7 @@ describe('while the collector is away', () => {
     await untilNumbers(gateway, 'a loss', ({ lost }) => lost > 10);
     const { lost, waiting } = await numbers(gateway);
     const full = () => auditLines(gateway).filter((line) => /buffer is full/.test(line));
+    await until(5000, 'a line about it', () => full().length > 0); // the loss is counted first
     assert.equal(full().length, 1);
     assert.match(full()[0], / error audit: the buffer is full \(1048576 bytes\)/);
 
@@ -527,6 +529,35 @@ describe('a collector that is not who it should be', () => {
     assert.deepEqual([sent, up], [0, 0]);
     assert.ok(waiting >= 2, String(waiting));
     assert.deepEqual(collector.received, []);
+  });
+});
+
+describe('a collector that is slow to look at our certificate, and does not take it', () => {
+  test('is sent nothing that would be lost', async () => {
+    const [ours, theirs] = [await makeCertificates(house), await makeCertificates(house)];
+    const collector = await TlsCollector.start(house, ours);
+    // Whatever the gateway says takes a second to get there.
+    const wire = net.createServer((near) => {
+      const far = net.connect(collector.port, '127.0.0.1');
+      far.pipe(near);
+      near.on('data', (data) => setTimeout(() => far.destroyed || far.write(data), 1000));
+      near.on('close', () => setTimeout(() => far.end(), 1000));
+      for (const socket of [near, far]) socket.on('error', () => {});
+      house.defer(() => [near, far].forEach((socket) => socket.destroy()));
+    });
+    wire.listen(0, '127.0.0.1');
+    await once(wire, 'listening');
+    house.defer(() => wire.close());
+    const gateway = await startModgate(house, 'slowly refused', withStore({
+      audit: {
+        syslog: `tls://127.0.0.1:${wire.address().port}`, tls_trusted: ours.trusted, tls_certificate: theirs.certificate, tls_private_key: theirs.key,
+      },
+    }));
+    for (const attempts of [1, 2]) {
+      await until(15000, `attempt ${attempts}`, () => collector.refused >= attempts);
+      await untilNumbers(gateway, 'it to be known', ({ up }) => up === 0);
+      assert.deepEqual([(await numbers(gateway)).sent, collector.received], [0, []]);
+    }
   });
 });
 

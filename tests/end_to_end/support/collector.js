@@ -74,6 +74,7 @@ class Collector {
     this.port = port;
     this.received = []; // syslog messages, in order of arrival
     this.faults = [];
+    this.summaries = []; // of those received, as far as anybody asked
     house.defer(() => this.close());
   }
   take(bytes) {
@@ -83,8 +84,10 @@ class Collector {
       this.faults.push(String(error));
     }
   }
+  /// Each is read once: this is asked again and again while datagrams come, which nobody keeps for long.
   messages() {
-    return this.received.map(summary);
+    for (const one of this.received.slice(this.summaries.length)) this.summaries.push(summary(one));
+    return [...this.summaries];
   }
   /// The messages that the filter takes, once there are so many.
   async wait(count, filter = () => true, limit = 15000) {
