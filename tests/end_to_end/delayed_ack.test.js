@@ -11,7 +11,7 @@ import { dicomJson, get, startOriginServer } from './support/http.js';
 import { startModgate } from './support/modgate.js';
 
 const exchanges = 50;
-const rounds = 3; // the best one counts: a busy machine has bad ones, but a delayed ACK is there in each
+const patience = 60000; // for rounds: on a busy machine now this exchange takes long and now that, but who waits for an ACK does so in each
 const milliseconds = 30; // that nine of ten exchanges must stay beneath; a delayed ACK takes 40
 
 // Nagle's algorithm stays on, whatever the environment of the tests.
@@ -67,14 +67,14 @@ async function overTheWeb(gateway) {
 }
 
 async function expectPrompt(measure, gateway) {
-  const best = [];
-  for (let round = 0; round < rounds; round++) {
-    const durations = (await measure(gateway)).sort((a, b) => a - b);
+  const best = Array(exchanges).fill(Infinity); // of each exchange, of all rounds
+  for (const end = Date.now() + patience; Date.now() < end;) {
+    const durations = await measure(gateway);
     assert.equal(durations.length, exchanges);
-    best.push(durations[Math.ceil(exchanges * 0.9) - 1]);
-    if (best.at(-1) < milliseconds) return;
+    durations.forEach((duration, index) => (best[index] = Math.min(best[index], duration)));
+    if (best.filter((duration) => duration < milliseconds).length >= exchanges * 0.9) return;
   }
-  assert.fail(`nine of ten exchanges took up to ${best.map(Math.round).join(', ')} ms; ${milliseconds} are allowed`);
+  assert.fail(`exchanges took at least ${best.map(Math.round).join(', ')} ms; of nine in ten less than ${milliseconds} is expected`);
 }
 
 const scp = () => ({ kind: 'scp', ae_title: 'OFFIS', host: wlmscpfs.host, port: wlmscpfs.port });
