@@ -134,15 +134,29 @@ bool take_character(std::string_view& rest, const CodedSet* set, std::string& ou
   return true;
 }
 
+/// Of all sets that are declared the only one with a right half; null if it is not the only one.
+const CodedSet* only_right_half(std::span<const std::uint8_t> terms) {
+  const CodedSet* only = nullptr;
+  for (const std::uint8_t term : terms) {
+    const CodedSet& set = coded_set(term);
+    if (set.half() != CodedSet::Half::right) continue;
+    if (only != nullptr) return nullptr;
+    only = &set;
+  }
+  return only;
+}
+
 bool decode_extended(std::string_view rest, Vr vr, std::span<const std::uint8_t> terms,
                      std::string& out) {
   const Halves initial = initial_halves(terms);
   Halves halves = initial;
+  const CodedSet* other_right = only_right_half(terms);  // or the last that a sequence has named
   while (!rest.empty()) {
     const char c = rest[0];
     if (c == escape) {
       rest.remove_prefix(1);
       if (!take_escape(rest, halves)) return false;
+      if (halves.right != nullptr) other_right = halves.right;
       continue;
     }
     const bool right = (static_cast<unsigned char>(c) & 0x80u) != 0;
@@ -151,9 +165,12 @@ bool decode_extended(std::string_view rest, Vr vr, std::span<const std::uint8_t>
       out.push_back(c);
       rest.remove_prefix(1);
       if (is_delimiter(c, vr)) halves = initial;
-    } else if (!take_character(rest, right ? halves.right : halves.left, out)) {
-      return false;
+      continue;
     }
+    // Some name a Korean or Chinese set once a value, or never, and not once a component or line
+    // (G5). Where nothing else can be meant, that is understood.
+    const CodedSet* const right_set = halves.right != nullptr ? halves.right : other_right;
+    if (!take_character(rest, right ? right_set : halves.left, out)) return false;
   }
   return true;
 }

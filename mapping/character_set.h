@@ -33,7 +33,9 @@ class CharacterSet {
   bool is_utf_8() const { return kind_ == Kind::utf_8; }
 
   /// Appends the text of a whole value field in UTF-8. vr says which characters delimit and so
-  /// bring back the first set (rule G5). False if bytes stand for nothing; out is then as it was.
+  /// bring back the first set (rule G5); where that has no right half, the last set named there, or
+  /// the only one that was declared, is meant. False if bytes stand for nothing; out is then as it
+  /// was.
   bool decode(std::string_view encoded, Vr vr, std::string& out) const;
   /// Appends the UTF-8 text of a whole value field in this set. False if it does not hold a
   /// character; out is then as it was.

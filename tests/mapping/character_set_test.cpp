@@ -117,6 +117,36 @@ TEST_CASE("names in every set go through a data set and back, in multi-values an
   }
 }
 
+TEST_CASE(
+    "a set that is named once a value, or only declared, is meant where no other can be (G5)") {
+  struct {
+    const char* set;
+    Vr vr;
+    std::string encoded;
+    const char* utf_8;  // null: it is not decoded
+  } const rows[] = {
+      {"\\ISO 2022 IR 149", Vr::PN, "Hong^Gildong=\x1B$)C\xFB\xF3^\xD1\xCE\xD4\xD7",
+       "Hong^Gildong=洪^吉洞"},
+      {"\\ISO 2022 IR 58", Vr::LT, "\x1B$)A\xD5\xC5\r\n\xD0\xA1", "张\r\n小"},
+      {"\\ISO 2022 IR 100", Vr::PN, "\x1B-A\xFC^\xFC", "ü^ü"},
+      // Value 1 can be meant, and is.
+      {"ISO 2022 IR 100\\ISO 2022 IR 144", Vr::PN, "\x1B-L\xBB^\xFC", "Л^ü"},
+      // Not even named, but declared, and no other with it.
+      {"\\ISO 2022 IR 149", Vr::PN, "Hong=\xFB\xF3", "Hong=洪"},
+      {"ISO 2022 IR 6\\ISO 2022 IR 100\\ISO 2022 IR 87", Vr::PN, "\xE9=\x1B$B;3\x1B(B\xE9",
+       "é=山é"},
+      {"\\ISO 2022 IR 100\\ISO 2022 IR 144", Vr::PN, "\xFC", nullptr},
+      {"\\ISO 2022 IR 87", Vr::PN, "\xFC", nullptr},
+  };
+  for (const auto& row : rows) {
+    INFO(row.set << " " << row.encoded);
+    std::string decoded;
+    CHECK(CharacterSet::parse(row.set).value().decode(row.encoded, row.vr, decoded) ==
+          (row.utf_8 != nullptr));
+    if (row.utf_8 != nullptr) CHECK(decoded == row.utf_8);
+  }
+}
+
 TEST_CASE("padding goes where an escape sequence stands behind it, too") {
   const std::string encoded =
       "\x08\0\x05\0\x10\0\0\0\\ISO 2022 IR 87 "s + "\x10\0\x20\0\x06\0\0\0"s + "A \x1B(B "s;
