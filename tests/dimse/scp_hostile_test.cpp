@@ -80,7 +80,7 @@ TEST_CASE("Silent clients, empty probes and half requests hold nobody up (rule H
 }
 
 TEST_CASE(
-    "PDUs that may not be here end in a provider's abort, and nothing is allocated for them") {
+    "PDUs that may not be here end in a provider's abort, nothing is allocated for them (H5)") {
   Front front;
   std::string find;
   dimse::encode_command(request(command_field::c_find_rq), find);

@@ -202,7 +202,7 @@ TEST_CASE("An N-GET with a list asks for the character set of the answer, too (r
   }
 }
 
-TEST_CASE("N-SET names Requested UIDs, N-CREATE Affected ones (rule F13)") {
+TEST_CASE("N-SET names Requested UIDs, N-CREATE Affected ones (rules F12, F13)") {
   std::promise<dimse::Command> create, set;
   RawScp scp([&](RawPeer& peer, int) {
     accept(peer);
@@ -224,6 +224,7 @@ TEST_CASE("N-SET names Requested UIDs, N-CREATE Affected ones (rule F13)") {
   CHECK(created.affected_sop_class == uids::mpps);
   CHECK(created.affected_sop_instance == "1.2.3");
   CHECK(created.requested_sop_class.empty());
+  CHECK(created.data_set_type == 0x0102);
   const auto was_set = set.get_future().get();
   CHECK(was_set.requested_sop_class == uids::mpps);
   CHECK(was_set.requested_sop_instance == "1.2.3");

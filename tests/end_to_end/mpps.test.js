@@ -247,7 +247,7 @@ describe('character sets of performed steps', () => {
 });
 
 describe('refusals keep their meaning on every wire', () => {
-  test('N-CREATE of a UID that exists: 0x0111, and 409 on the web', async () => {
+  test('N-CREATE of a UID that exists: 0x0111, and 409 on the web (J32)', async () => {
     const uid = newUid();
     assert.equal((await send(through, nCreate(uid, begun()))).status, 0x0000);
     assert.equal((await send(through, nCreate(uid, begun()))).status, 0x0111);
@@ -257,7 +257,7 @@ describe('refusals keep their meaning on every wire', () => {
     assert.equal(answer.json().dimseStatus, '0111');
   });
 
-  test('N-SET of a UID nobody knows: 0x0112, and 404 on the web', async () => {
+  test('N-SET of a UID nobody knows: 0x0112, and 404 on the web (J26)', async () => {
     const uid = newUid();
     assert.equal((await send(through, nSet(uid, done()))).status, 0x0112);
     for (const form of ['?update', '/update']) {

@@ -236,7 +236,7 @@ TEST_CASE("Procedure Record: the action, the studies, the patient: A.5.3.15, rul
   CHECK(nobody.count("ParticipantObjectIdentification") == 1);
 }
 
-TEST_CASE("how a transaction ended") {
+TEST_CASE("how a transaction ended (I1)") {
   using How = mapping::Outcome::How;
   const std::tuple<AuditOutcome, std::string> rows[] = {
       {{How::answered, 0x0000, ""}, "0"},    {{How::answered, 0x0107, ""}, "0"},

@@ -112,6 +112,8 @@ TEST_CASE("The accept parameter goes first where the Accept header covers it (ru
   CHECK(chosen(json, {xml}) == json);
   CHECK(chosen("*/*", {"text/html"}) == json);
   CHECK(chosen(xml, {"*/*"}) == xml);
+  CHECK(chosen(json + ";q=0.1, " + xml, {"*/*"}) == xml);
+  CHECK(chosen(json + ";q=0.1, " + xml, {"application/*"}) == xml);
   CHECK(chosen("text/html", {json}).empty());
 }
 

@@ -49,7 +49,7 @@ TEST_CASE("The services are told who asks, until when, and whether he still wait
   CHECK(can_be_cancelled);
 }
 
-TEST_CASE("Accept is negotiated, and 406 names what is served (rules B3 to B5, A27)") {
+TEST_CASE("Accept is negotiated, and 406 names what is served (rules B3 to B5, A27, J31)") {
   Site site;
   site.add_steps(1);
   struct Row {
@@ -293,7 +293,7 @@ TEST_CASE("Bodies are tolerated as the rules say (B10, B11, J6, J11, D1, D3)") {
   CHECK(web_test::json(site.steps.stored(uid)) == step);
 }
 
-TEST_CASE("A service that is not offered to the caller is 501") {
+TEST_CASE("A service that is not offered to the caller is 501 (J21)") {
   Site site;
   site.offer_worklist = site.offer_mpps = false;
   check_problem(ask(site.port, get(sps)), 501);

@@ -252,7 +252,7 @@ TEST_CASE("A result that JSON cannot hold is left out; if none can be written, i
   CHECK(response.header("warning").find("left out") != std::string::npos);
 }
 
-TEST_CASE("Results over max_response_bytes are 413, and the search is stopped") {
+TEST_CASE("Results over max_response_bytes are 413, and the search is stopped (J27)") {
   OriginServerOptions options;
   options.max_response_bytes = 1000;
   Site site(options);
