@@ -130,6 +130,7 @@ TEST_CASE("Only a client that excludes UTF-8 is not served (rule B21)") {
   CHECK(accepts_utf_8("iso-8859-1, *;q=0.1", {}));
   CHECK(accepts_utf_8("*;q=0, UTF-8;q=0.5", {}));
   CHECK(accepts_utf_8("utf-8;q=0", {"utf-8"}));
+  CHECK(accepts_utf_8("iso-8859-1, *;q=0", {"ISO_IR 192"}));
   CHECK_FALSE(accepts_utf_8("utf-8;q=0, *", {}));
   CHECK_FALSE(accepts_utf_8("iso-8859-1, utf-8; q=0", {"iso-8859-1"}));
   CHECK_FALSE(accepts_utf_8("iso-8859-1, *;q=0", {}));
