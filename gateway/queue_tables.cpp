@@ -205,7 +205,8 @@ MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge&
     if (recorded_only) stored = state::delivered;
     if (acceptance.undecided) stored = state::undecided;
     // A second N-CREATE: the first may have reached this receiver.
-    const bool again = message.operation == Transaction::create && was_created(mpps, to.receiver);
+    const bool again =
+        message.operation == Transaction::create && before.known && was_created(mpps, to.receiver);
     Use(statement("INSERT INTO deliveries(mpps, receiver, message, state, wish, attempts, "
                   "maybe_sent, due, changed, status, reason) VALUES(?,?,?,?,?,0,?,?,?,0,'')"),
         mpps, to.receiver, id, stored, static_cast<int>(to.how), again, now, now)
@@ -335,14 +336,18 @@ bool QueueTables::finish(const Delivery& delivery, const Attempt& attempt, Queue
 
 /// The step as all messages have made it that are not undecided, in their order.
 RecentSteps::Step QueueTables::read_step(const std::string& mpps) {
+  std::set<MessageId> accepted;  // for several receivers, and in their order
+  {
+    Use rows(statement("SELECT message FROM deliveries WHERE mpps=? AND +state<>5"), mpps);
+    while (rows.step()) accepted.insert(rows[0].getInt64());
+  }
   RecentSteps::Step step;
-  Use rows(statement("SELECT id, operation, attributes FROM messages WHERE id IN (SELECT message "
-                     "FROM deliveries WHERE mpps=? AND +state<>5) ORDER BY id"),
-           mpps);
-  while (rows.step()) {
-    const auto attributes = DataSet::from_bytes(bytes_of(rows[2]));
+  for (const MessageId id : accepted) {
+    Use row(statement("SELECT operation, attributes FROM messages WHERE id=?"), id);
+    if (!row.step()) continue;
+    const auto attributes = DataSet::from_bytes(bytes_of(row[1]));
     if (!attributes) throw QueueFailure("a message cannot be read");
-    add(step, rows[0].getInt64(), operation_of(rows[1].getInt()), attributes.value());
+    add(step, id, operation_of(row[0].getInt()), attributes.value());
   }
   return step;
 }
@@ -362,12 +367,14 @@ void QueueTables::add_decided(const std::string& mpps, MessageId id) {
 // The end of the chain tells of all of it: before a delivered one nothing is open, and before one
 // that goes nothing is withheld.
 QueueTables::Tail QueueTables::tail(const std::string& mpps, const std::string& receiver) {
-  Use rows(statement("SELECT state FROM deliveries WHERE mpps=? AND receiver=? AND +state<>7 ORDER "
-                     "BY message DESC"),
+  Use rows(statement("SELECT state FROM deliveries WHERE mpps=? AND receiver=? ORDER BY message "
+                     "DESC"),
            mpps, receiver);
   Tail tail;
   while (rows.step()) {
+    tail.known = true;
     const int stored = rows[0].getInt();
+    if (stored == state::discarded) continue;
     tail.open = tail.open || stored <= state::undecided;
     tail.withheld = stored == state::withheld;
     if (stored != state::undecided) break;

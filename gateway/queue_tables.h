@@ -52,6 +52,7 @@ class QueueTables {
  private:
   /// Where a chain ends, discarded ones aside.
   struct Tail {
+    bool known = false;     ///< there was ever one, discarded or not
     bool open = false;      ///< there is an open one
     bool withheld = false;  ///< there is a withheld one
   };
