@@ -180,7 +180,9 @@ void QueueTables::meet(QueueTime now) {
 MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge& judge) {
   const std::string& mpps = message.mpps.text();
   const RecentSteps::Step* const known_step = recent_.find(mpps);
-  RecentSteps::Step step = known_step != nullptr ? *known_step : read_step(mpps);
+  auto earlier = known_step != nullptr ? std::optional(*known_step) : read_step(mpps);
+  const bool first = !earlier;
+  RecentSteps::Step step = std::move(earlier).value_or(RecentSteps::Step());
   Acceptance acceptance = judge(step.last == 0 ? nullptr : &step.recorded);
   if (acceptance.refusal) return {std::move(*acceptance.refusal), 0};
   const QueueTime now = queue_now();
@@ -197,7 +199,7 @@ MppsQueue::Accepted QueueTables::accept(const MppsMessage& message, const Judge&
   const bool recorded_only = acceptance.destinations.empty();
   if (recorded_only) acceptance.destinations.push_back(nobody);
   for (const Destination& to : acceptance.destinations) {
-    const Tail before = tail(mpps, to.receiver);
+    const Tail before = first ? Tail() : tail(mpps, to.receiver);
     const bool goes = to.how == Destination::How::deliver;
     const bool goes_at_once = goes && !before.open;
     const bool is_in_place = goes && !before.withheld;  // ready, or behind those before it
@@ -334,13 +336,19 @@ bool QueueTables::finish(const Delivery& delivery, const Attempt& attempt, Queue
   return to == state::delivered && advance(mpps, delivery.receiver, now, delivery.id);
 }
 
-/// The step as all messages have made it that are not undecided, in their order.
-RecentSteps::Step QueueTables::read_step(const std::string& mpps) {
+/// The step as all messages have made it that are not undecided, in their order. None: of this step
+/// there is no message at all.
+std::optional<RecentSteps::Step> QueueTables::read_step(const std::string& mpps) {
+  bool any = false;
   std::set<MessageId> accepted;  // for several receivers, and in their order
   {
-    Use rows(statement("SELECT message FROM deliveries WHERE mpps=? AND +state<>5"), mpps);
-    while (rows.step()) accepted.insert(rows[0].getInt64());
+    Use rows(statement("SELECT message, state FROM deliveries WHERE mpps=?"), mpps);
+    while (rows.step()) {
+      any = true;
+      if (rows[1].getInt() != state::undecided) accepted.insert(rows[0].getInt64());
+    }
   }
+  if (!any) return std::nullopt;
   RecentSteps::Step step;
   for (const MessageId id : accepted) {
     Use row(statement("SELECT operation, attributes FROM messages WHERE id=?"), id);
@@ -388,9 +396,9 @@ bool QueueTables::is_open(const std::string& mpps, const std::string& receiver) 
 
 std::optional<RecordedStep> QueueTables::step(const std::string& mpps) {
   const RecentSteps::Step* const known = recent_.find(mpps);
-  RecentSteps::Step step = known != nullptr ? *known : read_step(mpps);
-  if (step.last == 0) return std::nullopt;
-  return std::move(step.recorded);
+  auto step = known != nullptr ? std::optional(*known) : read_step(mpps);
+  if (!step || step->last == 0) return std::nullopt;
+  return std::move(step->recorded);
 }
 
 // Takes a row out of one of the stored states in from; if to is behind, it is ready where nothing

@@ -57,7 +57,7 @@ class QueueTables {
     bool withheld = false;  ///< there is a withheld one
   };
   Tail tail(const std::string& mpps, const std::string& receiver);
-  RecentSteps::Step read_step(const std::string& mpps);
+  std::optional<RecentSteps::Step> read_step(const std::string& mpps);
   void add_decided(const std::string& mpps, MessageId id);
 
   /// Prepared when first used.
